@@ -1,0 +1,1 @@
+"""The service: HTTP, database, the gallery in memory, and the command line."""
