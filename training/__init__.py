@@ -1,0 +1,1 @@
+"""Offline work: exports and calibration. Never imported by the service."""

@@ -1,0 +1,133 @@
+"""Measure how alike strangers look to an embedder, once, and write its `calibration.json`."""
+
+import json
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from models.arrays import Floats
+from models.identifier import QueryPath
+from models.tails import fit_generalised_pareto
+from models.zoo import EmbedderManifest
+from training.pictures import centre_templates, chosen_pictures
+
+TAIL_SHARE = 1e-3
+"""Share of the pairs that the tail is fitted on: far enough out that the fit is of a tail, and
+still some thousand pairs of it from a few thousand pictures."""
+BODY_POINTS = 64
+
+
+def calibrate(
+    images: Path,
+    manifest_path: Path,
+    *,
+    min_images: int,
+    max_images: int,
+    left_out: Collection[str],
+) -> Path:
+    """Measure an embedder on a folder of pictures and write `calibration.json` beside its manifest.
+
+    Args:
+        images: holds one folder a subject.
+        manifest_path: of the embedder.
+        min_images: subjects with fewer pictures are left out.
+        max_images: of one subject at most, so that no face outweighs the others.
+        left_out: names of subjects that are not to be used.
+    """
+    path = QueryPath.open(manifest_path)
+    chosen = chosen_pictures(images, min_images=min_images, left_out=left_out)
+    listed = [
+        (number, picture)
+        for number, pictures in enumerate(chosen.values())
+        for picture in pictures[:max_images]
+    ]
+    found = [
+        (number, template)
+        for (number, _), template in zip(
+            listed,
+            track(
+                centre_templates(path, [picture for _, picture in listed]),
+                total=len(listed),
+                description="templates",
+            ),
+            strict=True,
+        )
+        if template is not None
+    ]
+    scores = non_mated_scores(
+        np.array([template for _, template in found]), np.array([number for number, _ in found])
+    )
+    document = calibration_document(
+        scores,
+        manifest=path.embedder.manifest,
+        flip=path.embedder.flip,
+        made_from={
+            "pictures_of": images.name,
+            "subjects": len({number for number, _ in found}),
+            "pictures": len(found),
+            "min_images": min_images,
+            "max_images": max_images,
+        },
+    )
+    written = manifest_path.with_name("calibration.json")
+    write_calibration(document, written)
+    return written
+
+
+def non_mated_scores(templates: Floats, subjects: NDArray[np.int64]) -> Floats:
+    """Cosines of all pairs of pictures that are of different subjects.
+
+    Args:
+        templates: (S, d) unit rows.
+        subjects: (S,) whose picture each is.
+
+    Returns:
+        (pairs,) cosines, each pair once.
+    """
+    scores = templates @ templates.T
+    rows, columns = np.triu_indices(len(templates), k=1)
+    different = subjects[rows] != subjects[columns]
+    kept: Floats = scores[rows[different], columns[different]]
+    return kept
+
+
+def calibration_document(
+    scores: Floats, *, manifest: EmbedderManifest, flip: bool, made_from: dict[str, object]
+) -> dict[str, object]:
+    """Describe a distribution of non-mated scores as the file that `Calibration.load` reads.
+
+    Args:
+        scores: (pairs,) non-mated cosines.
+        manifest: the embedder that they come from.
+        flip: whether its templates were averaged with the mirrored face's.
+        made_from: what a reader should know of the data.
+    """
+    shares = np.geomspace(0.5, TAIL_SHARE, BODY_POINTS)
+    cosines = np.quantile(scores.astype(np.float64), 1 - shares)
+    start = cosines[-1]
+    excesses = scores[scores > start].astype(np.float64) - start
+    shape, scale = fit_generalised_pareto(excesses)
+    return {
+        "format": 1,
+        "what": "non-mated comparison scores (cosines) of an embedder",
+        "embedder": {"name": manifest.name, "sha256": manifest.sha256, "flip_averaged": flip},
+        "made_by": "python -m training calibrate-prior",
+        "made_on": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "made_from": made_from | {"pairs": len(scores), "tail_pairs": len(excesses)},
+        "body": {
+            "cosines": [round(float(value), 6) for value in cosines],
+            "fmr": [float(f"{share:.6g}") for share in shares],
+        },
+        "tail": {"shape": round(shape, 6), "scale": round(scale, 6)},
+    }
+
+
+def write_calibration(document: dict[str, object], path: Path) -> None:
+    """Write the file whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=1) + "\n")
+    partial.replace(path)

@@ -1,0 +1,108 @@
+"""Offline commands: `python -m training --help`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import print  # noqa: A004
+
+from models.weights import DEFAULT_EMBEDDER, MTCNN_FOLDER
+
+TEST_DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@app.callback()
+def main() -> None:
+    """Offline work: exports and calibration. Needs the training environment, not the service."""
+
+
+@app.command("export-mtcnn")
+def export_mtcnn(
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = MTCNN_FOLDER,
+) -> None:
+    """Convert the face detector's three nets from facenet-pytorch's weights to ONNX."""
+    from training import export_mtcnn
+
+    for name, digest in export_mtcnn.export_mtcnn(out).items():
+        print(f"{digest}  {name}")
+
+
+@app.command("export-mobilefacenet")
+def export_mobilefacenet(
+    source: Annotated[Path, typer.Argument(help="The plain net, an ONNX file.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = DEFAULT_EMBEDDER.parent,
+) -> None:
+    """Rewrite the default embedder into the form that ONNX Runtime runs fast."""
+    from training import export_mobilefacenet
+
+    digest, difference = export_mobilefacenet.export_mobilefacenet(source, out)
+    print(f"{digest}  written to {out}, equal to the plain net within {difference:.1e}")
+
+
+class Backbone(StrEnum):
+    """Embedders that can be fetched and converted."""
+
+    INCEPTION_RESNET_V1 = "inception-resnet-v1"
+
+
+@app.command("export-backbone")
+def export_backbone(
+    backbone: Annotated[Backbone, typer.Argument(help="Which embedder.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the net and its manifest into.")],
+) -> None:
+    """Fetch another embedder's weights, convert them to ONNX and write a manifest.
+
+    The service uses it when COHORT_EMBEDDER names the manifest. Needs the internet once.
+    """
+    from training import export_inception_resnet
+
+    match backbone:
+        case Backbone.INCEPTION_RESNET_V1:
+            export = export_inception_resnet.export_inception_resnet
+    try:
+        digest, difference = export(out)
+    except export_inception_resnet.FetchFailed as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
+    print(f"{digest}  written to {out}, equal to torch's net within {difference:.1e}")
+
+
+@app.command("calibrate-prior")
+def calibrate_prior(
+    images: Annotated[Path, typer.Option(help="Folder with one folder a person.")],
+    embedder: Annotated[
+        Path, typer.Option(help="The embedder's manifest.toml; calibration.json goes beside it.")
+    ] = DEFAULT_EMBEDDER,
+    min_images: Annotated[int, typer.Option(help="Leave out people with fewer pictures.")] = 2,
+    max_images: Annotated[int, typer.Option(help="Pictures of one person at most.")] = 4,
+    leave_out: Annotated[
+        Path | None, typer.Option(help="File of names to leave out, one a line.")
+    ] = None,
+) -> None:
+    """Measure how alike strangers look to an embedder: thresholds follow from it.
+
+    Keep people whom you want to test on out of it. Label errors (one person under two names) must
+    be left out, for each counts as a pair of strangers who look the same.
+    """
+    from training.calibrate_prior import calibrate
+
+    names = set(leave_out.read_text().split()) if leave_out else set()
+    written = calibrate(
+        images, embedder, min_images=min_images, max_images=max_images, left_out=names
+    )
+    print(f'Written to {written}. The manifest must name it: calibration = "{written.name}"')
+
+
+@app.command("golden-mtcnn")
+def golden_mtcnn(
+    pictures: Annotated[Path, typer.Option(help="Folder of the source pictures.")] = TEST_DATA,
+) -> None:
+    """Make the golden fixtures of the face detector with facenet-pytorch's own, once."""
+    from training import golden_mtcnn
+
+    counts = golden_mtcnn.write_golden(pictures, pictures / "golden")
+    for settings, count in zip(golden_mtcnn.SETTINGS, counts, strict=True):
+        print(f"{count} faces with {settings}")
