@@ -1,0 +1,1 @@
+"""Collections: namespaces of subjects, each tied to one embedder."""

@@ -1,0 +1,100 @@
+"""Make, list and delete collections."""
+
+from app.collections import repository
+from app.collections.repository import CountedCollection
+from app.collections.schemas import (
+    DEFAULT_COLLECTION,
+    CollectionList,
+    CollectionOut,
+    EmbedderOut,
+    LiveGalleryOut,
+)
+from app.database import Database
+from app.gallery.service import Galleries
+from app.problems import CollectionExists, CollectionNotFound
+from models.zoo import EmbedderManifest
+
+
+async def ensure_default_collection(database: Database, *, embedder: EmbedderManifest) -> None:
+    """Make the default collection if it is not there."""
+    async with database.transaction() as session:
+        await repository.insert_if_new(session, name=DEFAULT_COLLECTION, embedder=embedder)
+
+
+async def create_collection(
+    *, name: str, database: Database, galleries: Galleries, embedder: EmbedderManifest
+) -> CollectionOut:
+    """Make a collection, tied to the embedder that runs.
+
+    Raises:
+        CollectionExists: the name is taken.
+    """
+    async with database.transaction() as session:
+        row = await repository.insert_if_new(session, name=name, embedder=embedder)
+    if row is None:
+        raise CollectionExists("A collection of this name exists; delete it first.")
+    galleries.add(row)
+    return _show(CountedCollection(row, 0, 0), galleries)
+
+
+async def list_collections(*, database: Database, galleries: Galleries) -> CollectionList:
+    """List all collections by name."""
+    async with database.snapshot() as session:
+        counted = await repository.list_counted(session)
+    return CollectionList(collections=[_show(each, galleries) for each in counted])
+
+
+async def get_collection(*, name: str, database: Database, galleries: Galleries) -> CollectionOut:
+    """Show one collection.
+
+    Raises:
+        CollectionNotFound: there is none of this name.
+    """
+    galleries.find(name)
+    async with database.snapshot() as session:
+        counted = await repository.list_counted(session, name=name)
+    if not counted:
+        raise CollectionNotFound("No collection has this name.")
+    return _show(counted[0], galleries)
+
+
+async def delete_collection(
+    *, name: str, database: Database, galleries: Galleries, embedder: EmbedderManifest
+) -> None:
+    """Delete a collection with its subjects, samples and variants; nobody is found any more.
+
+    The default collection is made anew, empty and tied to the embedder that runs, so that calls
+    which name no collection go on working.
+
+    Raises:
+        CollectionNotFound: there is none of this name.
+    """
+    galleries.find(name)
+    renewed = None
+    async with database.transaction() as session:
+        deleted = await repository.delete_by_name(session, name)
+        if deleted is None:
+            raise CollectionNotFound("No collection has this name.")
+        if name == DEFAULT_COLLECTION:
+            renewed = await repository.insert_if_new(session, name=name, embedder=embedder)
+    galleries.drop(deleted)
+    if renewed is not None:
+        galleries.add(renewed)
+
+
+def _show(counted: CountedCollection, galleries: Galleries) -> CollectionOut:
+    row = counted.row
+    gallery = galleries.gallery_of(row.id)
+    return CollectionOut(
+        name=row.name,
+        embedder=EmbedderOut(name=row.embedder_name, sha256=row.embedder_sha256),
+        subject_count=counted.subject_count,
+        sample_count=counted.sample_count,
+        revision=row.revision,
+        gallery=(
+            None
+            if gallery is None
+            else LiveGalleryOut(revision=gallery.revision, subject_count=len(gallery))
+        ),
+        created_at=row.created_at,
+    )

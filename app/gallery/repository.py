@@ -1,0 +1,147 @@
+"""SQL of the feed, and of the templates and labels that galleries are made from."""
+
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.tables import ChangeRow, CollectionRow, SampleRow, SubjectRow
+from models.arrays import Floats
+
+ChangeKind = Literal[
+    "subject_enrolled", "samples_added", "sample_deleted", "subject_updated", "subject_deleted"
+]
+
+ROWS_AT_ONCE = 20_000
+"""Templates are fetched in portions, so that a large gallery is not in memory three times."""
+
+TEMPLATE_DTYPE = np.dtype("<f4")
+
+
+class Label(NamedTuple):
+    """How a subject is called in an answer."""
+
+    external_id: str | None
+    name: str | None
+
+
+class StoredSubjects(NamedTuple):
+    """Subjects of a collection and all their templates."""
+
+    labels: dict[UUID, Label]
+    """In the order that `owners` counts in; a subject may have no template."""
+    owners: NDArray[np.int64]
+    """(S,) position in `labels` of each template's subject."""
+    templates: Floats
+    """(S, d) unit rows."""
+
+
+async def record_change(
+    session: AsyncSession, *, collection_id: UUID, subject_id: UUID, kind: ChangeKind
+) -> int:
+    """Write the change that a transaction makes; its revision is the result.
+
+    This must be the last statement before the commit: it takes the collection's row, whose lock
+    then makes other writers wait, so that revisions appear in the order in which they count.
+    """
+    revision: int = (
+        await session.execute(
+            update(CollectionRow)
+            .where(CollectionRow.id == collection_id)
+            .values(revision=CollectionRow.revision + 1)
+            .returning(CollectionRow.revision)
+        )
+    ).scalar_one()
+    await session.execute(
+        insert(ChangeRow).values(
+            collection_id=collection_id, revision=revision, subject_id=subject_id, kind=kind
+        )
+    )
+    return revision
+
+
+async def lock_collection(session: AsyncSession, collection_id: UUID) -> bool:
+    """Keep the collection from being deleted until the transaction ends; False if it is gone."""
+    found = await session.scalar(
+        select(CollectionRow.id)
+        .where(CollectionRow.id == collection_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return found is not None
+
+
+async def list_collections(session: AsyncSession) -> list[CollectionRow]:
+    """List all collections by name."""
+    return list(await session.scalars(select(CollectionRow).order_by(CollectionRow.name)))
+
+
+async def current_revision(session: AsyncSession, collection_id: UUID) -> int | None:
+    """Tell the last change of a collection; None if that is gone."""
+    return await session.scalar(
+        select(CollectionRow.revision).where(CollectionRow.id == collection_id)
+    )
+
+
+async def subjects_changed_since(
+    session: AsyncSession, collection_id: UUID, revision: int
+) -> set[UUID]:
+    """List the subjects that the feed names after a revision."""
+    return set(
+        await session.scalars(
+            select(ChangeRow.subject_id).where(
+                ChangeRow.collection_id == collection_id, ChangeRow.revision > revision
+            )
+        )
+    )
+
+
+async def load_subjects(
+    session: AsyncSession,
+    collection_id: UUID,
+    *,
+    dimension: int,
+    only: Collection[UUID] | None = None,
+) -> StoredSubjects:
+    """Load the labels and templates of a collection's subjects, or of some of them.
+
+    `dimension`, d, is needed when there is no template. `only` leaves out all other subjects;
+    those of it that are gone are left out, too.
+    """
+    subjects = select(SubjectRow.id, SubjectRow.external_id, SubjectRow.name).where(
+        SubjectRow.collection_id == collection_id
+    )
+    samples = (
+        select(SampleRow.subject_id, SampleRow.template)
+        .join(SubjectRow, SubjectRow.id == SampleRow.subject_id)
+        .where(SubjectRow.collection_id == collection_id)
+        .order_by(SampleRow.created_at, SampleRow.id)
+        .execution_options(yield_per=ROWS_AT_ONCE)
+    )
+    if only is not None:
+        subjects = subjects.where(SubjectRow.id.in_(only))
+        samples = samples.where(SubjectRow.id.in_(only))
+    labels = {
+        subject_id: Label(external_id, name)
+        for subject_id, external_id, name in await session.execute(subjects)
+    }
+    positions = {subject_id: position for position, subject_id in enumerate(labels)}
+    owners: list[int] = []
+    portions: list[Floats] = []
+    async for portion in (await session.stream(samples)).partitions():
+        owners.extend(positions[subject_id] for subject_id, _ in portion)
+        portions.append(
+            np.stack([np.frombuffer(template, TEMPLATE_DTYPE) for _, template in portion])
+        )
+    return StoredSubjects(
+        labels=labels,
+        owners=np.array(owners, np.int64),
+        templates=(
+            np.concatenate(portions, dtype=np.float32)
+            if portions
+            else np.empty((0, dimension), np.float32)
+        ),
+    )

@@ -1,0 +1,1 @@
+"""What a picture shows: faces (`/detect`) and who they are (`/identify`)."""

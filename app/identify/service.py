@@ -1,0 +1,139 @@
+"""Find and name the faces of a picture. Nothing here asks the database: all is in memory."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from fastapi import UploadFile
+
+from app.deps import Services
+from app.gallery.repository import Label
+from app.identify.schemas import (
+    Box,
+    CandidateOut,
+    DetectAnswer,
+    Face,
+    IdentifiedFace,
+    IdentifyAnswer,
+    Landmarks,
+    NormalizedBox,
+    QualityOut,
+    rounded,
+)
+from app.problems import IMAGE_PROBLEMS, FieldsNotAllowed, ImageTooLarge
+from models import identifier
+from models.decide import Candidate, FaceAnswer
+from models.decode import DecodeLimits, PictureRefused
+from models.identifier import FoundFaces
+
+
+async def identify(
+    *,
+    image: UploadFile,
+    collection: str,
+    limit: int,
+    max_fpir: float | None,
+    threshold: float | None,
+    services: Services,
+    request_id: str,
+) -> IdentifyAnswer:
+    """Name every face of a picture, or say that it is unknown."""
+    if max_fpir is not None and threshold is not None:
+        raise FieldsNotAllowed("Send `max_fpir` or `threshold`, not both.")
+    live = services.galleries.find_usable(collection)
+    if threshold is None:
+        if max_fpir is None:
+            max_fpir = services.settings.default_max_fpir
+        threshold = services.calibration.threshold(max_fpir=max_fpir, subjects=len(live.gallery))
+    data = await read_image(image, services.path.limits)
+    try:
+        identification = await services.inference.run(
+            identifier.identify,
+            services.path,
+            data,
+            live.gallery,
+            limit=limit,
+            threshold=threshold,
+        )
+    except PictureRefused as refused:
+        raise IMAGE_PROBLEMS[refused.code](refused.detail) from None
+    return IdentifyAnswer(
+        faces=[
+            _identified(face, answer, live.labels)
+            for face, answer in zip(
+                show_faces(identification.found), identification.answers, strict=True
+            )
+        ],
+        threshold=round(threshold, 6),
+        timings_ms=rounded(identification.timings_ms),
+        embedder=services.path.embedder.manifest.name,
+        revision=identification.revision,
+        request_id=request_id,
+    )
+
+
+async def detect(*, image: UploadFile, services: Services, request_id: str) -> DetectAnswer:
+    """Find every face of a picture."""
+    data = await read_image(image, services.path.limits)
+    try:
+        found = await services.inference.run(identifier.find_faces, services.path, data)
+    except PictureRefused as refused:
+        raise IMAGE_PROBLEMS[refused.code](refused.detail) from None
+    return DetectAnswer(
+        faces=show_faces(found), timings_ms=rounded(found.timings_ms), request_id=request_id
+    )
+
+
+async def read_image(image: UploadFile, limits: DecodeLimits) -> bytes:
+    """Read an uploaded picture, unless it is larger than any may be.
+
+    Raises:
+        ImageTooLarge: it is.
+    """
+    if (image.size or 0) > limits.max_bytes:
+        raise ImageTooLarge(
+            f"The picture has {image.size} bytes; {limits.max_bytes} are allowed "
+            "(COHORT_MAX_IMAGE_BYTES)."
+        )
+    return await image.read()
+
+
+def show_faces(found: FoundFaces) -> list[Face]:
+    """Show what was found, in the same order."""
+    detections = found.detections
+    return [
+        Face(
+            box=Box.of(box),
+            box_normalized=NormalizedBox.of(
+                box, width_px=found.width_px, height_px=found.height_px
+            ),
+            landmarks=Landmarks.of(landmarks),
+            detection_score=round(float(score), 4),
+            quality=QualityOut.of(quality),
+        )
+        for box, landmarks, score, quality in zip(
+            detections.boxes, detections.landmarks, detections.scores, found.qualities, strict=True
+        )
+    ]
+
+
+def _identified(face: Face, answer: FaceAnswer, labels: Mapping[UUID, Label]) -> IdentifiedFace:
+    return IdentifiedFace(
+        box=face.box,
+        box_normalized=face.box_normalized,
+        landmarks=face.landmarks,
+        detection_score=face.detection_score,
+        quality=face.quality,
+        decision=answer.decision,
+        candidates=[_candidate(candidate, labels) for candidate in answer.candidates],
+        best=answer.best and _candidate(answer.best, labels),
+    )
+
+
+def _candidate(candidate: Candidate, labels: Mapping[UUID, Label]) -> CandidateOut:
+    label = labels[candidate.subject_id]
+    return CandidateOut(
+        subject_id=candidate.subject_id,
+        external_id=label.external_id,
+        name=label.name,
+        score=round(candidate.score, 6),
+    )

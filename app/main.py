@@ -1,0 +1,159 @@
+"""The service: `create_app` makes it, its lifespan opens and closes what all requests share."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from app.collections import routes as collection_routes
+from app.collections.service import ensure_default_collection
+from app.database import opened_database
+from app.deps import Services
+from app.gallery.service import Galleries
+from app.handlers import install_handlers
+from app.identify import routes as identify_routes
+from app.inference import Inference, warm
+from app.keys.service import KeyRing, ensure_admin_key
+from app.logs import configure_logs, get_logger
+from app.middleware import Authentication, BodyLimit, RequestContext
+from app.openapi import describe
+from app.ops import routes as ops_routes
+from app.settings import Settings
+from app.subjects import face_routes
+from app.subjects import routes as subject_routes
+from app.version import VERSION
+from models.calibration import Calibration
+from models.decode import DecodeLimits
+from models.detect import DetectorSettings
+from models.identifier import QueryPath
+from models.runtime import configure_threads
+
+DESCRIPTION = """
+Names the faces in a picture, or says that it knows none of them, at the error rate it was asked
+for. Enrol people with `POST /enroll`, then ask with `POST /identify`.
+
+Every call but those under *operations* needs a key: `Authorization: Bearer cohort_...`. Errors are
+`application/problem+json` with a stable `code`; each answer carries an `X-Request-ID`.
+""".strip()
+
+TAGS = [
+    {"name": "identify", "description": "Who is it? Nothing of the pictures is kept."},
+    {"name": "subjects", "description": "The people who can be found."},
+    {"name": "collections", "description": "Namespaces of subjects, each tied to an embedder."},
+    {"name": "operations", "description": "For whoever runs the service; no key needed."},
+]
+
+log = get_logger()
+
+
+def open_query_path(settings: Settings) -> QueryPath:
+    """Open and warm the nets.
+
+    Raises:
+        ManifestInvalid, CalibrationInvalid, ProviderMissing: see `QueryPath.open`.
+    """
+    configure_threads(settings.inference_threads)
+    path = QueryPath.open(
+        settings.embedder,
+        detector_settings=DetectorSettings(
+            smallest_face_px=settings.smallest_face_px,
+            longest_side_px=settings.detection_longest_side_px,
+        ),
+        limits=DecodeLimits(
+            max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels
+        ),
+        flip=settings.flip_average,
+        provider=settings.provider,
+        threads=settings.inference_threads,
+    )
+    warm(path)
+    return path
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    open_path: Callable[[Settings], QueryPath] = open_query_path,
+) -> FastAPI:
+    """Make the service.
+
+    Args:
+        settings: from the environment, if not given.
+        open_path: how the nets are opened; tests share theirs.
+    """
+    settings = settings or Settings()
+    configure_logs(settings.log_level)
+    app = FastAPI(
+        title="Cohort",
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=_lifespan(settings, open_path),
+        generate_unique_id_function=_operation_id,
+    )
+    for router in (
+        identify_routes.router,
+        face_routes.router,
+        subject_routes.router,
+        collection_routes.router,
+        ops_routes.router,
+    ):
+        app.include_router(router)
+    install_handlers(app)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    # The one added last is the outermost.
+    app.add_middleware(Authentication)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes)
+    app.add_middleware(RequestContext)
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """Give the OpenAPI document; docs/openapi.json is its snapshot. Nothing is opened for it."""
+    return create_app(Settings()).openapi()
+
+
+def _lifespan(
+    settings: Settings, open_path: Callable[[Settings], QueryPath]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Nothing is served yet, so what blocks may block.
+        path = open_path(settings)
+        embedder = path.embedder.manifest
+        calibration = Calibration.of(embedder)
+        inference = Inference(
+            workers=settings.inference_workers,
+            queue_limit=settings.inference_queue_limit,
+            threads=settings.inference_threads,
+        )
+        try:
+            async with opened_database(settings) as database:
+                await ensure_default_collection(database, embedder=embedder)
+                await ensure_admin_key(database, data_dir=settings.data_dir)
+                galleries = Galleries(database, embedder)
+                await galleries.load()
+                app.state.services = Services(
+                    settings=settings,
+                    database=database,
+                    keys=KeyRing(database, cache_s=settings.key_cache_s),
+                    galleries=galleries,
+                    inference=inference,
+                    path=path,
+                    calibration=calibration,
+                )
+                log.info("ready", embedder=embedder.name, provider=settings.provider)
+                yield
+                app.state.services = None
+        finally:
+            inference.close()
+
+    return lifespan
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Name an operation after its function: generated clients read well."""
+    return route.name

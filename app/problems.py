@@ -1,0 +1,229 @@
+"""Every way a request can fail, as `application/problem+json` with a stable `code`.
+
+Problem
+├── what the caller is      MissingKey, InvalidKey, MissingScope
+├── what the request is     InvalidRequest, MalformedRequest, RequestTooLarge, InvalidCursor, ...
+├── what the picture is     ImageRefused, NoFace, MultipleFaces, NoFaceEnrolled
+├── what is stored          CollectionNotFound, SubjectNotFound, ExternalIdTaken, ...
+└── what the service is     NotReady, Overloaded, InternalError
+
+Each code is documented in docs/reference/problems.md; a test compares.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457, with the `code` that programs can rely on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="`urn:cohort:problem:` and the code.")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong with this very request, for people.")
+    code: str = Field(description="Stable, for programs; see docs/reference/problems.md.")
+    request_id: str
+
+
+class Problem(Exception):
+    """A request that is answered with a problem document."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(
+        self, detail: str, *, headers: Mapping[str, str] | None = None, **extra: Any
+    ) -> None:
+        """Say what is wrong.
+
+        Args:
+            detail: one sentence, free of personal data.
+            headers: sent with the answer.
+            extra: further members of the document.
+        """
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+    def document(self, request_id: str) -> dict[str, Any]:
+        """Make the document that is sent."""
+        return {
+            "type": f"urn:cohort:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+            **self.extra,
+        }
+
+
+class MissingKey(Problem):
+    status, code, title = 401, "missing_key", "This needs an API key"
+
+
+class InvalidKey(Problem):
+    status, code, title = 401, "invalid_key", "The API key is not valid"
+
+
+class MissingScope(Problem):
+    status, code, title = 403, "missing_scope", "The API key may not do this"
+
+
+class NotFound(Problem):
+    status, code, title = 404, "not_found", "There is no such path"
+
+
+class MethodNotAllowed(Problem):
+    status, code, title = 405, "method_not_allowed", "The path has no such method"
+
+
+class MalformedRequest(Problem):
+    status, code, title = 400, "malformed_request", "The request can't be read"
+
+
+class RequestTooLarge(Problem):
+    status, code, title = 413, "request_too_large", "The request is too large"
+
+
+class InvalidRequest(Problem):
+    status, code, title = 422, "invalid_request", "A field of the request is not valid"
+
+
+class InvalidMetadata(Problem):
+    status, code, title = 422, "invalid_metadata", "The metadata is not a JSON object"
+
+
+class InvalidCursor(Problem):
+    status, code, title = 422, "invalid_cursor", "The cursor is not one of this list"
+
+
+class FieldsNotAllowed(Problem):
+    status, code, title = 422, "fields_not_allowed", "These fields exclude each other"
+
+
+class TooManyImages(Problem):
+    status, code, title = 422, "too_many_images", "The call has too many pictures"
+
+
+class NoFaceEnrolled(Problem):
+    status, code, title = 422, "no_face_enrolled", "None of the pictures could be enrolled"
+
+
+class NoFace(Problem):
+    status, code, title = 422, "no_face", "The picture shows no face"
+
+
+class MultipleFaces(Problem):
+    status, code, title = 422, "multiple_faces", "The picture shows several faces"
+
+
+class CollectionNotFound(Problem):
+    status, code, title = 404, "collection_not_found", "There is no such collection"
+
+
+class SubjectNotFound(Problem):
+    status, code, title = 404, "subject_not_found", "There is no such subject"
+
+
+class SampleNotFound(Problem):
+    status, code, title = 404, "sample_not_found", "The subject has no such sample"
+
+
+class CollectionExists(Problem):
+    status, code, title = 409, "collection_exists", "The collection exists already"
+
+
+class ExternalIdTaken(Problem):
+    status, code, title = 409, "external_id_taken", "Another subject has this external_id"
+
+
+class NoSamples(Problem):
+    status, code, title = 409, "no_samples", "The subject has no samples to compare with"
+
+
+class EmbedderMismatch(Problem):
+    status, code, title = 409, "embedder_mismatch", "The collection belongs to another embedder"
+
+
+class NotReady(Problem):
+    status, code, title = 503, "not_ready", "The service is not ready"
+
+
+class DatabaseUnavailable(Problem):
+    status, code, title = 503, "database_unavailable", "The database can't be reached"
+
+
+class Overloaded(Problem):
+    status, code, title = 503, "overloaded", "The service has too much to do"
+
+
+class InternalError(Problem):
+    status, code, title = 500, "internal_error", "Something went wrong inside the service"
+
+
+class EmptyImage(Problem):
+    status, code, title = 422, "empty_image", "The picture is empty"
+
+
+class ImageTooLarge(Problem):
+    status, code, title = 422, "image_too_large", "The picture has too many bytes"
+
+
+class UnsupportedFormat(Problem):
+    status, code, title = 422, "unsupported_format", "The picture's format is not supported"
+
+
+class TooManyPixels(Problem):
+    status, code, title = 422, "too_many_pixels", "The picture has too many pixels"
+
+
+class ImageTooSmall(Problem):
+    status, code, title = 422, "image_too_small", "The picture has too few pixels"
+
+
+class CorruptImage(Problem):
+    status, code, title = 422, "corrupt_image", "The picture is damaged"
+
+
+IMAGE_PROBLEMS: Mapping[str, type[Problem]] = {
+    problem.code: problem
+    for problem in (
+        EmptyImage,
+        ImageTooLarge,
+        UnsupportedFormat,
+        TooManyPixels,
+        ImageTooSmall,
+        CorruptImage,
+    )
+}
+"""What `models.decode` refuses, by its code."""
+
+
+def problems(*classes: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """Describe a route's errors for OpenAPI, one example a code."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for problem in classes:
+        response = responses.setdefault(
+            problem.status,
+            {
+                "model": ProblemDocument,
+                "description": "",
+                "content": {MEDIA_TYPE: {"examples": {}}},
+            },
+        )
+        response["content"][MEDIA_TYPE]["examples"][problem.code] = {
+            "summary": problem.title,
+            "value": problem(f"{problem.title}.").document("01990b1c5a3c7d5e8f6a0b1c2d3e4f50"),
+        }
+        examples = response["content"][MEDIA_TYPE]["examples"]
+        response["description"] = ", ".join(f"`{code}`" for code in examples)
+    return responses

@@ -1,0 +1,88 @@
+"""What an operator can turn: read once, from COHORT_* variables, and handed to `create_app`."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.decode import DecodeLimits
+from models.detect import DetectorSettings
+from models.quality import ENROLLABLE_SCORE
+from models.runtime import Provider
+from models.weights import DEFAULT_EMBEDDER
+
+MAX_ENROL_IMAGES = 20
+"""Pictures of one enrolment; `max_request_bytes` must have room for them."""
+
+_DECODE = DecodeLimits()
+_DETECT = DetectorSettings()
+
+
+class Settings(BaseSettings):
+    """All settings. Each is documented in docs/reference/settings.md, which a test compares."""
+
+    model_config = SettingsConfigDict(env_prefix="COHORT_", frozen=True)
+
+    data_dir: Path = Field(
+        Path("var"), description="Folder of the embedded Postgres and of `admin.key`."
+    )
+    database_url: SecretStr | None = Field(
+        None, description="`postgresql://...`; unset: an embedded Postgres in the data directory."
+    )
+    database_pool_size: int = Field(10, ge=1, description="Connections kept to Postgres.")
+
+    embedder: Path = Field(
+        DEFAULT_EMBEDDER, description="Manifest of the embedder, a TOML file; see the zoo's guide."
+    )
+    provider: Provider = Field("cpu", description="ONNX Runtime's execution provider.")
+    inference_threads: int = Field(
+        1, ge=1, description="Threads within one net's run; more shortens one request alone."
+    )
+    inference_workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="Pictures worked on at once.",
+    )
+    inference_queue_limit: int = Field(
+        64, ge=0, description="Requests that may wait for a worker; one more gets 503 overloaded."
+    )
+    flip_average: bool = Field(
+        True, description="Average each template with its mirror image's: better, costs a net run."
+    )
+    smallest_face_px: int = Field(
+        _DETECT.smallest_face_px, ge=20, description="Shortest side of a face that is looked for."
+    )
+    detection_longest_side_px: int = Field(
+        _DETECT.longest_side_px,
+        ge=64,
+        description="Larger pictures are searched at this size; boxes stay in their pixels.",
+    )
+
+    max_image_bytes: int = Field(
+        _DECODE.max_bytes, ge=1024, description="Largest picture, compressed."
+    )
+    max_image_pixels: int = Field(
+        _DECODE.max_pixels, ge=4096, description="Largest picture, width times height."
+    )
+    max_request_bytes: int = Field(
+        (MAX_ENROL_IMAGES + 1) * _DECODE.max_bytes, ge=4096, description="Largest request body."
+    )
+
+    enroll_variants: int = Field(
+        3, ge=0, le=16, description="Templates of degraded copies kept a picture, for training."
+    )
+    enroll_min_quality: float = Field(
+        ENROLLABLE_SCORE, ge=0, le=1, description="Pictures below this quality are rejected."
+    )
+    default_max_fpir: float = Field(
+        0.01, ge=1e-5, le=0.5, description="Share of strangers taken for somebody, if not asked."
+    )
+
+    key_cache_s: float = Field(
+        5.0, ge=0, description="How long a revoked key may still work, and no longer."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log records that are written."
+    )

@@ -1,0 +1,1 @@
+"""Subjects: the people of a collection, their enrolment, their samples, and comparing with them."""

@@ -1,0 +1,57 @@
+"""Texts and metadata of a subject: what Postgres and JSON can both hold."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, StringConstraints
+
+from app.problems import InvalidMetadata
+
+MAX_METADATA_BYTES = 16 * 1024
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not hold the character U+0000")
+    return text
+
+
+SubjectText = Annotated[
+    str, StringConstraints(min_length=1, max_length=256), AfterValidator(_without_nul)
+]
+"""A name or an external id. Postgres can't hold U+0000; 256 characters fit into an index."""
+
+
+def parse_metadata(text: str) -> dict[str, Any]:
+    """Read the metadata of a form.
+
+    Raises:
+        InvalidMetadata: it is no JSON object, or one that can't be kept.
+    """
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError):
+        # ValueError: no JSON, or a number with thousands of digits.
+        raise InvalidMetadata("`metadata` is not valid JSON.") from None
+    if not isinstance(metadata, dict):
+        raise InvalidMetadata('`metadata` must be a JSON object, like `{"door": 3}`.')
+    check_metadata(metadata)
+    return metadata
+
+
+def check_metadata(metadata: dict[str, Any]) -> None:
+    """Check that metadata can be stored and given back as it is.
+
+    Raises:
+        InvalidMetadata: it is too large, or holds what JSON or Postgres have no way to write.
+    """
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
+    except (ValueError, RecursionError):
+        # ValueError: NaN, Infinity, or half of a surrogate pair.
+        raise InvalidMetadata("`metadata` holds a value that JSON can't express.") from None
+    if size > MAX_METADATA_BYTES:
+        raise InvalidMetadata(f"`metadata` has {size} bytes; {MAX_METADATA_BYTES} are allowed.")
+    if "\\u0000" in text:
+        raise InvalidMetadata("`metadata` must not hold the character U+0000.")

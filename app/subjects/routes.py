@@ -1,0 +1,141 @@
+"""Routes that read and change subjects."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+
+from app.collections.schemas import DEFAULT_COLLECTION
+from app.deps import Enroller, Reader, ServicesDep
+from app.problems import (
+    CollectionNotFound,
+    ExternalIdTaken,
+    InvalidCursor,
+    InvalidKey,
+    InvalidMetadata,
+    InvalidRequest,
+    MalformedRequest,
+    MissingKey,
+    MissingScope,
+    SampleNotFound,
+    SubjectNotFound,
+    problems,
+)
+from app.subjects import service
+from app.subjects.metadata import SubjectText
+from app.subjects.schemas import SubjectChange, SubjectPage, SubjectWithSamples
+
+router = APIRouter(
+    prefix="/subjects",
+    tags=["subjects"],
+    responses=problems(MissingKey, InvalidKey, MissingScope),
+)
+
+SubjectId = Annotated[UUID, Path(description="The subject's id, as `/enroll` gave it.")]
+
+
+@router.get(
+    "",
+    summary="List subjects",
+    responses=problems(CollectionNotFound, InvalidCursor, InvalidRequest),
+)
+async def list_subjects(
+    _caller: Reader,
+    services: ServicesDep,
+    collection: Annotated[str, Query(description="Which collection.")] = DEFAULT_COLLECTION,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Subjects a page.")] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=100, description="`next_cursor` of the page before.")
+    ] = None,
+    external_id: Annotated[
+        SubjectText | None, Query(description="Only the subject with this external id.")
+    ] = None,
+    name_prefix: Annotated[
+        SubjectText | None,
+        Query(description="Only subjects whose name begins so, in capitals or not."),
+    ] = None,
+) -> SubjectPage:
+    """List a collection's subjects, oldest first, a page at a time. Scope `identify`.
+
+    Pages stay in order while subjects come and go: none is shown twice, and new ones come last.
+    """
+    return await service.list_subjects(
+        collection=collection,
+        limit=limit,
+        cursor=cursor,
+        external_id=external_id,
+        name_prefix=name_prefix,
+        database=services.database,
+        galleries=services.galleries,
+    )
+
+
+@router.get(
+    "/{subject_id}",
+    summary="Show a subject",
+    responses=problems(SubjectNotFound, InvalidRequest),
+)
+async def get_subject(
+    _caller: Reader, services: ServicesDep, subject_id: SubjectId
+) -> SubjectWithSamples:
+    """Show a subject and its samples. Scope `identify`."""
+    return await service.get_subject(subject_id=subject_id, database=services.database)
+
+
+@router.patch(
+    "/{subject_id}",
+    summary="Change a subject",
+    responses=problems(
+        SubjectNotFound, ExternalIdTaken, MalformedRequest, InvalidRequest, InvalidMetadata
+    ),
+)
+async def update_subject(
+    _caller: Enroller, services: ServicesDep, subject_id: SubjectId, change: SubjectChange
+) -> SubjectWithSamples:
+    """Change a subject's name, external id or metadata; what is not sent stays. Scope `enroll`."""
+    return await service.update_subject(
+        subject_id=subject_id,
+        change=change,
+        database=services.database,
+        galleries=services.galleries,
+    )
+
+
+@router.delete(
+    "/{subject_id}",
+    status_code=204,
+    summary="Delete a subject",
+    responses=problems(SubjectNotFound, InvalidRequest),
+)
+async def delete_subject(_caller: Enroller, services: ServicesDep, subject_id: SubjectId) -> None:
+    """Delete a subject with all its samples. Scope `enroll`.
+
+    Once this is answered, the subject is found no more.
+    """
+    await service.delete_subject(
+        subject_id=subject_id, database=services.database, galleries=services.galleries
+    )
+
+
+@router.delete(
+    "/{subject_id}/samples/{sample_id}",
+    status_code=204,
+    summary="Delete a sample",
+    responses=problems(SubjectNotFound, SampleNotFound, InvalidRequest),
+)
+async def delete_sample(
+    _caller: Enroller,
+    services: ServicesDep,
+    subject_id: SubjectId,
+    sample_id: Annotated[UUID, Path(description="The sample's id.")],
+) -> None:
+    """Delete one sample of a subject, such as a bad picture. Scope `enroll`.
+
+    A subject without samples stays, and can be given new ones, but searches don't find it.
+    """
+    await service.delete_sample(
+        subject_id=subject_id,
+        sample_id=sample_id,
+        database=services.database,
+        galleries=services.galleries,
+    )

@@ -1,0 +1,111 @@
+"""Compare two faces, or a face and a subject: are they of one person?"""
+
+from functools import partial
+from uuid import UUID
+
+import numpy as np
+from fastapi import UploadFile
+
+from app.deps import Services
+from app.identify.service import read_image
+from app.problems import IMAGE_PROBLEMS, MultipleFaces, NoFace, NoSamples
+from app.subjects.pictures import SEVERAL_FACES, Select, choose_face
+from app.subjects.schemas import VerifyAnswer
+from models.arrays import Floats
+from models.decide import fused_scores
+from models.decode import PictureRefused
+from models.embed import embed
+from models.gallery import class_means
+from models.identifier import QueryPath, find_faces
+
+
+async def verify_images(
+    *,
+    images: dict[str, UploadFile],
+    select: Select | None,
+    max_fmr: float,
+    services: Services,
+    request_id: str,
+) -> VerifyAnswer:
+    """Compare the faces of two pictures, given by the names of their fields."""
+    first, second = await _embed_images(images, select, services)
+    score = float(np.clip(first @ second, -1, 1))
+    return _answer(score, max_fmr, services, request_id)
+
+
+async def verify_subject(
+    *,
+    image: UploadFile,
+    subject_id: UUID,
+    select: Select | None,
+    max_fmr: float,
+    services: Services,
+    request_id: str,
+) -> VerifyAnswer:
+    """Compare the face of a picture with a subject, by the score that `/identify` gives it.
+
+    Raises:
+        SubjectNotFound, EmbedderMismatch: see `Galleries.find_by_subject`.
+        NoSamples: all samples of the subject were deleted.
+    """
+    live = services.galleries.find_by_subject(subject_id)
+    try:
+        templates = live.gallery.templates_of(subject_id)
+    except KeyError:
+        raise NoSamples("Enrol the subject first: it has no samples.") from None
+    (probe,) = await _embed_images({"image": image}, select, services)
+    return _answer(_subject_score(probe, subject_id, templates), max_fmr, services, request_id)
+
+
+async def _embed_images(
+    images: dict[str, UploadFile], select: Select | None, services: Services
+) -> list[Floats]:
+    async def fetch(field: str, image: UploadFile) -> tuple[str, bytes]:
+        return field, await read_image(image, services.path.limits)
+
+    def work(fetched: tuple[str, bytes]) -> Floats:
+        field, data = fetched
+        return _embed_one_face(services.path, data, field=field, select=select)
+
+    fetches = [partial(fetch, field, image) for field, image in images.items()]
+    async with services.inference.place():
+        return await services.inference.each_in_thread(work, fetches)
+
+
+def _embed_one_face(path: QueryPath, data: bytes, *, field: str, select: Select | None) -> Floats:
+    """Make the (d,) template of the one face of a picture.
+
+    Raises:
+        Problem: naming the field that the picture came in.
+    """
+    try:
+        found = find_faces(path, data)
+    except PictureRefused as refused:
+        raise IMAGE_PROBLEMS[refused.code](refused.detail, field=field) from None
+    if len(found) == 0:
+        raise NoFace("The picture shows no face.", field=field)
+    face = choose_face(found, select)
+    if face is None:
+        raise MultipleFaces(SEVERAL_FACES, field=field)
+    template: Floats = embed(path.embedder, found.crops[face : face + 1])[0]
+    return template
+
+
+def _subject_score(probe: Floats, subject_id: UUID, templates: Floats) -> float:
+    """Score a (d,) probe against a subject's (s, d) templates as a search would."""
+    offsets = np.array([0, len(templates)])
+    mean_scores = class_means(templates, offsets) @ probe
+    (candidate,) = fused_scores(probe, [subject_id], templates, offsets, np.array([0]), mean_scores)
+    return candidate.score
+
+
+def _answer(score: float, max_fmr: float, services: Services, request_id: str) -> VerifyAnswer:
+    threshold = services.calibration.threshold_for_fmr(max_fmr)
+    return VerifyAnswer(
+        match=score >= threshold,
+        score=round(score, 6),
+        threshold=round(threshold, 6),
+        max_fmr=max_fmr,
+        embedder=services.path.embedder.manifest.name,
+        request_id=request_id,
+    )

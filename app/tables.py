@@ -1,0 +1,143 @@
+"""The tables: Postgres is the truth, everything in memory is made from them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Table(DeclarativeBase):
+    """Base of all tables. There are no relationships: a load that can't be seen can't be slow."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy reads it off the class)
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[str]: ARRAY(Text),
+        bytes: LargeBinary,
+    }
+
+
+class CollectionRow(Table):
+    """A namespace of subjects, tied to the embedder whose templates it holds."""
+
+    __tablename__ = "collections"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(unique=True)
+    embedder_name: Mapped[str]
+    embedder_sha256: Mapped[str]
+    revision: Mapped[int] = mapped_column(BigInteger, default=0)
+    """The last change. Raised as the last act of a transaction: the row's lock makes the order of
+    revisions the order of commits, so whoever sees one sees all before it."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class SubjectRow(Table):
+    """A person in a collection."""
+
+    __tablename__ = "subjects"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    collection_id: Mapped[UUID] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
+    external_id: Mapped[str | None]
+    name: Mapped[str | None]
+    # `metadata` is SQLAlchemy's own attribute of a table class.
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (
+        UniqueConstraint("collection_id", "external_id"),
+        Index(None, "collection_id", "created_at", "id"),
+    )
+
+
+# Serves a search by the beginning of a name, in capitals or not, in any locale.
+Index(
+    "ix_subjects_collection_id_lower_name",
+    SubjectRow.collection_id,
+    func.lower(SubjectRow.name).label("lower_name"),
+    postgresql_ops={"lower_name": "text_pattern_ops"},
+)
+
+
+class SampleRow(Table):
+    """One enrolled face: its template, not its picture."""
+
+    __tablename__ = "samples"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"))
+    template: Mapped[bytes]
+    """float32, little-endian, unit length, as many as the embedder has dimensions."""
+    picture_sha256: Mapped[bytes]
+    """Of the uploaded bytes: the same picture again is known, so an import can be repeated."""
+    quality_score: Mapped[float]
+    quality_reasons: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (UniqueConstraint("subject_id", "picture_sha256"),)
+
+
+class VariantRow(Table):
+    """Template of a degraded copy of a sample's face: for training only, never searched."""
+
+    __tablename__ = "variants"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    sample_id: Mapped[UUID] = mapped_column(
+        ForeignKey("samples.id", ondelete="CASCADE"), index=True
+    )
+    kind: Mapped[str]
+    template: Mapped[bytes]
+
+
+class ChangeRow(Table):
+    """The feed: one row a change, in the order of commits."""
+
+    __tablename__ = "changes"
+
+    collection_id: Mapped[UUID] = mapped_column(
+        ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True
+    )
+    revision: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    subject_id: Mapped[UUID]
+    """No foreign key: the row tells of subjects that are gone, too."""
+    kind: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class ApiKeyRow(Table):
+    """An API key, of which only the hash is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    token_sha256: Mapped[bytes]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    revoked_at: Mapped[datetime | None]

@@ -1,0 +1,207 @@
+"""The routes of subjects: list, show, change, delete."""
+
+import asyncio
+import io
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from httpx import AsyncClient
+from PIL import Image
+
+Picture = Callable[[str], bytes]
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+
+
+async def enrol(client: AsyncClient, *pictures: bytes, **data: str) -> dict[str, Any]:
+    answer = await client.post(
+        "/enroll", files=[("images", ("x.jpg", each)) for each in pictures], data=data
+    )
+    assert answer.status_code == 201, answer.text
+    subject: dict[str, Any] = answer.json()["subject"]
+    return subject
+
+
+async def names_found(client: AsyncClient, picture: bytes) -> list[str | None]:
+    answer = await client.post("/identify", files={"image": ("x.jpg", picture)})
+    return [each["name"] for each in answer.json()["faces"][0]["candidates"]]
+
+
+@pytest.fixture
+def many_subjects(database_url: str) -> Callable[[int], list[UUID]]:
+    """Write subjects without samples; some share their time, as those of one import may."""
+
+    def make(count: int) -> list[UUID]:
+        with psycopg.connect(database_url) as connection:
+            rows = connection.execute(
+                "INSERT INTO subjects (id, collection_id, name, external_id, metadata, created_at)"
+                " SELECT gen_random_uuid(), collections.id, 'Name ' || n, 'x' || n, '{}',"
+                " timestamptz '2026-01-01' + n / 3 * interval '1 microsecond'"
+                " FROM collections, generate_series(0, %s - 1) AS n RETURNING id, created_at",
+                [count],
+            ).fetchall()
+        return [subject_id for subject_id, _ in sorted(rows, key=lambda row: (row[1], row[0]))]
+
+    return make
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 1000])
+async def test_pages_show_everybody_once_in_order(
+    client: AsyncClient, many_subjects: Callable[[int], list[UUID]], limit: int
+) -> None:
+    expected = many_subjects(14)
+    listed: list[str] = []
+    cursor = None
+    while True:
+        params = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        page = (await client.get("/subjects", params=params)).json()
+        assert len(page["subjects"]) <= limit
+        listed += [each["subject_id"] for each in page["subjects"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert listed == [str(each) for each in expected]
+
+
+async def test_a_page_goes_on_where_the_one_before_ended_whatever_was_deleted(
+    client: AsyncClient, many_subjects: Callable[[int], list[UUID]]
+) -> None:
+    ids = many_subjects(6)
+    first = (await client.get("/subjects?limit=3")).json()
+    for each in ids[:3]:
+        assert (await client.delete(f"/subjects/{each}")).status_code == 204
+    rest = (await client.get("/subjects", params={"cursor": first["next_cursor"]})).json()
+    assert [each["subject_id"] for each in rest["subjects"]] == [str(each) for each in ids[3:]]
+
+
+@pytest.mark.parametrize(
+    ("params", "found"),
+    [
+        ({"external_id": "x7"}, ["Name 7"]),
+        ({"external_id": "x"}, []),
+        ({"name_prefix": "Name 1"}, ["Name 1", "Name 10", "Name 11"]),
+        ({"name_prefix": "nAME 1"}, ["Name 1", "Name 10", "Name 11"]),
+        ({"name_prefix": "%"}, []),
+        ({"name_prefix": "Name _"}, []),
+        ({"name_prefix": "Name 1", "external_id": "x11"}, ["Name 11"]),
+    ],
+)
+async def test_filters(
+    client: AsyncClient,
+    many_subjects: Callable[[int], list[UUID]],
+    params: dict[str, str],
+    found: list[str],
+) -> None:
+    many_subjects(12)
+    page = (await client.get("/subjects", params=params)).json()
+    assert sorted(each["name"] for each in page["subjects"]) == found
+
+
+async def test_a_subject_is_shown_with_its_samples(client: AsyncClient, picture: Picture) -> None:
+    made = await enrol(client, picture("obama2"), picture("obama3"), name="Barack")
+    shown = (await client.get(f"/subjects/{made['subject_id']}")).json()
+    samples = shown.pop("samples")
+    assert shown == made
+    assert len(samples) == shown["sample_count"] == 2
+    assert samples[0].keys() == {"sample_id", "quality", "created_at"}
+    assert samples[0]["created_at"] < samples[1]["created_at"]
+
+
+async def test_a_change_is_seen_by_the_next_answer(client: AsyncClient, picture: Picture) -> None:
+    made = await enrol(
+        client, picture("obama2"), name="Barack", external_id="x", metadata='{"a":1}'
+    )
+    address = f"/subjects/{made['subject_id']}"
+
+    changed = await client.patch(address, json={"name": "Hussein"})
+    assert changed.status_code == 200
+    assert changed.json()["name"] == "Hussein"
+    assert changed.json()["external_id"] == "x"
+    assert changed.json()["metadata"] == {"a": 1}
+    assert await names_found(client, picture("obama3")) == ["Hussein"]
+
+    cleared = await client.patch(
+        address, json={"name": None, "external_id": None, "metadata": None}
+    )
+    shown = (await client.get(address)).json()
+    assert cleared.json() == shown
+    assert (shown["name"], shown["external_id"], shown["metadata"]) == (None, None, {})
+    assert await names_found(client, picture("obama3")) == [None]
+
+
+async def test_an_external_id_can_be_kept_but_not_taken(
+    client: AsyncClient, picture: Picture
+) -> None:
+    first = await enrol(client, picture("obama2"), external_id="one")
+    second = await enrol(client, picture("biden"), external_id="two", name="Joe")
+
+    taken = await client.patch(f"/subjects/{second['subject_id']}", json={"external_id": "one"})
+    assert (taken.status_code, taken.json()["code"]) == (409, "external_id_taken")
+    assert taken.json()["subject_id"] == first["subject_id"]
+    kept = await client.patch(f"/subjects/{second['subject_id']}", json={"external_id": "two"})
+    assert kept.status_code == 200
+    freed = await client.patch(f"/subjects/{first['subject_id']}", json={"external_id": None})
+    assert freed.status_code == 200
+    given = await client.patch(f"/subjects/{second['subject_id']}", json={"external_id": "one"})
+    assert given.json()["external_id"] == "one"
+
+
+async def test_a_deleted_subject_is_gone_everywhere(
+    client: AsyncClient, picture: Picture, rows: Callable[[], dict[str, int]]
+) -> None:
+    await enrol(client, picture("biden"), name="Joe")
+    before = rows()
+    made = await enrol(client, picture("obama2"), picture("obama3"), name="Barack")
+
+    assert (await client.delete(f"/subjects/{made['subject_id']}")).status_code == 204
+
+    assert await names_found(client, picture("obama3")) == ["Joe"]
+    assert (await client.get(f"/subjects/{made['subject_id']}")).status_code == 404
+    assert (await client.delete(f"/subjects/{made['subject_id']}")).status_code == 404
+    after = rows()
+    assert after.pop("changes") == before.pop("changes") + 2
+    assert after == before
+
+
+async def test_a_subject_without_samples_stays_and_can_get_new_ones(
+    client: AsyncClient, picture: Picture
+) -> None:
+    made = await enrol(client, picture("obama2"), name="Barack")
+    address = f"/subjects/{made['subject_id']}"
+    (sample,) = (await client.get(address)).json()["samples"]
+
+    unknown = await client.delete(f"{address}/samples/{UNKNOWN_ID}")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "sample_not_found")
+    deleted = await client.delete(f"{address}/samples/{sample['sample_id']}")
+    assert deleted.status_code == 204
+    assert (await client.get(address)).json()["sample_count"] == 0
+    assert await names_found(client, picture("obama3")) == []
+
+    await enrol(client, picture("obama2"), subject_id=made["subject_id"])
+    assert await names_found(client, picture("obama3")) == ["Barack"]
+
+
+async def test_writes_to_one_subject_at_once_all_happen(
+    client: AsyncClient, picture: Picture
+) -> None:
+    made = await enrol(client, picture("obama2"))
+    address = f"/subjects/{made['subject_id']}"
+
+    def variant(n: int) -> bytes:
+        out = io.BytesIO()
+        with Image.open(io.BytesIO(picture("obama2"))) as image:
+            image.save(out, "JPEG", quality=70 + n)
+        return out.getvalue()
+
+    answers = await asyncio.gather(
+        *(enrol(client, variant(n), subject_id=made["subject_id"]) for n in range(4)),
+        *(client.patch(address, json={"metadata": {"n": n}}) for n in range(4)),
+    )
+
+    assert len(answers) == 8
+    shown = (await client.get(address)).json()
+    assert len(shown["samples"]) == shown["sample_count"] == 5
+    (collection,) = (await client.get("/collections")).json()["collections"]
+    assert collection["revision"] == collection["gallery"]["revision"] == 9
