@@ -1,0 +1,136 @@
+# Everything that is done with this repository, each thing one word: `make help` lists them.
+# Each target builds what it needs by itself; a second call finds it done.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# The first of these that runs and is new enough; `make PYTHON=/path/to/python3.11 ...` decides otherwise.
+PYTHON ?= $(shell for p in python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+SERVE := .venv/.serve-ready
+DEV := .venv/.dev-ready
+TRAINING := .venv-training/.ready
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# Pins an old torch, which is why it comes without its dependencies; only its weights are wanted.
+FACENET_PYTORCH := facenet-pytorch==2.6.0
+PORT ?= 8000
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- environments -------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(SERVE) ## Build .venv, what serving needs and no more (no torch).
+
+.PHONY: setup-training
+setup-training: $(TRAINING) ## Build .venv-training, with torch, for export and training.
+
+$(SERVE): requirements/serve.txt pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "Cohort needs Python 3.11 or newer: install it, or name it with make PYTHON=..." >&2; exit 1; }
+	@echo "building .venv with $(PYTHON)"
+	@[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
+	@.venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/serve.txt
+	@.venv/bin/python $(PIP_INSTALL) --no-deps --editable .
+	@touch $@
+
+$(DEV): $(SERVE) requirements/dev.txt
+	@echo "adding the tools for tests and checks to .venv"
+	@.venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+$(TRAINING): requirements/training.txt
+	@[ -n "$(PYTHON)" ] || { echo "Cohort needs Python 3.11 or newer: install it, or name it with make PYTHON=..." >&2; exit 1; }
+	@echo "building .venv-training with $(PYTHON)"
+	@[ -x .venv-training/bin/python ] || $(PYTHON) -m venv .venv-training
+	@.venv-training/bin/python $(PIP_INSTALL) --requirement requirements/training.txt
+	@.venv-training/bin/python $(PIP_INSTALL) --no-deps $(FACENET_PYTORCH)
+	@touch $@
+
+# --- the service --------------------------------------------------------------------------------
+
+.PHONY: run
+run: setup ## Start the service on http://127.0.0.1:8000 (PORT=... for another port).
+	@exec .venv/bin/cohort serve --port $(PORT)
+
+.PHONY: demo
+demo: setup ## Enrol and identify the pictures of tests/data and say what was seen.
+	@.venv/bin/cohort demo
+
+# --- checks -------------------------------------------------------------------------------------
+
+.PHONY: check
+check: lint types contracts test ## Everything that must be green before a change goes in.
+
+.PHONY: lint
+lint: $(DEV) ## Format and lint with ruff.
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+
+.PHONY: types
+types: $(DEV) ## Type-check with mypy --strict.
+	.venv/bin/mypy
+
+.PHONY: contracts
+contracts: $(DEV) ## Who may import whom, with import-linter.
+	.venv/bin/lint-imports
+
+.PHONY: test
+test: $(DEV) $(TRAINING) ## All tests: serving ones without torch, then those that need it.
+	.venv/bin/python -m pytest -m "not torch"
+	.venv-training/bin/python -m pytest -m torch
+
+.PHONY: test-quick
+test-quick: $(DEV) ## The tests that take no long time, without torch.
+	.venv/bin/python -m pytest -m "not torch and not slow"
+
+.PHONY: docs
+docs: $(DEV) ## Check that the documents name every command, setting and error, and that their examples hold.
+	.venv/bin/python -m pytest tests/test_docs.py
+
+# --- files that are made by command -------------------------------------------------------------
+
+.PHONY: openapi
+openapi: $(SERVE) ## Write the OpenAPI document that the tests compare with.
+	.venv/bin/cohort openapi > docs/openapi.json
+
+# A pin stays as it is while pyproject.toml allows it; delete the files first to take the newest.
+# training.txt has no hashes and torch no local version: each machine takes its own build of torch.
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+.PHONY: lock
+lock: $(DEV) ## Resolve pyproject.toml into requirements/{serve,dev,training}.txt.
+	$(PIP_COMPILE) --generate-hashes --extra embedded --output-file requirements/serve.txt pyproject.toml
+	$(PIP_COMPILE) --generate-hashes --extra embedded --extra dev \
+		--constraint requirements/serve.txt --output-file requirements/dev.txt pyproject.toml
+	$(PIP_COMPILE) --extra embedded --extra dev --extra export \
+		--constraint requirements/dev.txt --output-file requirements/training.txt pyproject.toml
+	@sed -i -e '/^cohort @ /,/# via cohort/d' -e 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/training.txt
+
+# --- measurements -------------------------------------------------------------------------------
+
+LFW_HOLDS := the pictures of Labeled Faces in the Wild, one folder a person
+PROTOCOL_HOLDS := pairs.txt and the lists of the protocols
+
+# Comes before the environments are built: a missing folder is said at once.
+.PHONY: need-LFW need-PROTOCOL
+need-LFW need-PROTOCOL: need-%:
+	@[ -n "$($*)" ] || { echo "say $*=<folder>: $($*_HOLDS)" >&2; exit 2; }
+	@[ -d "$($*)" ] || { echo "$*=$($*) is not a folder" >&2; exit 2; }
+
+.PHONY: bench-detect
+bench-detect: need-LFW setup-training ## Our detector against facenet-pytorch's on 1,000 pictures (LFW=...).
+	.venv-training/bin/python -m benchmarks.bench_detect --lfw $(LFW)
+
+.PHONY: bench-lfw
+bench-lfw: need-LFW need-PROTOCOL setup ## Verification and open-set identification on LFW (LFW=... PROTOCOL=...).
+	.venv/bin/python -m benchmarks.bench_lfw --lfw $(LFW) --protocol $(PROTOCOL)
+
+.PHONY: bench-latency
+bench-latency: need-LFW need-PROTOCOL setup setup-training ## Milliseconds a request, requests a second (LFW=... PROTOCOL=...).
+	.venv-training/bin/python -m benchmarks.bench_latency --lfw $(LFW) --protocol $(PROTOCOL) \
+		--service-python .venv/bin/python

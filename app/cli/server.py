@@ -1,0 +1,104 @@
+"""Uvicorn around the application: what it says at its start, and how a failed start ends."""
+
+import socket
+
+import uvicorn
+from rich.text import Text
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.cli.output import notes
+from app.cli.start_errors import start_errors_as_failures
+from app.main import create_app
+from app.settings import Settings
+
+# Requests that are being answered get this long when the service is told to stop.
+GRACE_S = 20
+
+
+def run(settings: Settings, listener: socket.socket) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        settings: of the service.
+        listener: bound; closed in the end.
+
+    Raises:
+        Failure: the service can't start, and its operator can do something about it.
+        KeyboardInterrupt: it was stopped with Ctrl-C, in good order.
+    """
+    application = _RememberingStart(create_app(settings))
+    config = uvicorn.Config(
+        application,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        # The application sets up its own logging, and logs its own requests.
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    try:
+        _AnnouncingServer(config, settings).run(sockets=[listener])
+    except SystemExit:
+        # How the server ends when the application does not start: without a word about why.
+        if application.start_error is None:
+            raise
+    if application.start_error is not None:
+        with start_errors_as_failures():
+            raise application.start_error
+
+
+class _AnnouncingServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            _announce(_url(sockets[0]), self._settings)
+
+
+class _RememberingStart:
+    """Keeps the error of a failed start, which the server would only log as a traceback."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+        self.start_error: Exception | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+
+        async def send_without_traceback(message: Message) -> None:
+            await send({"type": message["type"]})
+
+        try:
+            await self._application(scope, receive, send_without_traceback)
+        except Exception as error:  # noqa: BLE001  (raised again by `run`)
+            self.start_error = error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104  (read, not bound)
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _announce(url: str, settings: Settings) -> None:
+    data = settings.data_dir.resolve()
+    database = "COHORT_DATABASE_URL" if settings.database_url else "embedded Postgres"
+    lines = {
+        "Cohort listens on": url,
+        "documentation": f"{url}/docs",
+        "data": f"{data} ({database})",
+    }
+    # Gone where its owner has made others and deleted it, as is good.
+    if (key_file := data / "admin.key").exists():
+        lines["admin key"] = str(key_file)
+    for name, value in lines.items():
+        notes.print(Text.assemble((f"{name:<18}", "bold"), value), soft_wrap=True)
