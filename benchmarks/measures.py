@@ -1,0 +1,63 @@
+"""Accuracy of verification and of open-set identification, from scores."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+
+
+def ten_fold_accuracy(
+    scores: Scores, mated: NDArray[np.bool_], folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Accuracy on each fold at the threshold that is best on the other folds.
+
+    Args:
+        scores: (P,) cosines; -inf where a picture had no face.
+        mated: (P,) whether both pictures are of one person.
+        folds: (P,) which fold a pair is in.
+    """
+    candidates = np.unique(scores[np.isfinite(scores)])
+    accuracies = []
+    for fold in np.unique(folds):
+        others = folds != fold
+        same = np.sort(scores[others & mated])
+        different = np.sort(scores[others & ~mated])
+        right = (
+            len(same)
+            - np.searchsorted(same, candidates, side="left")
+            + np.searchsorted(different, candidates, side="left")
+        )
+        threshold = candidates[int(np.argmax(right))]
+        held_out = folds == fold
+        accuracies.append(np.mean((scores[held_out] >= threshold) == mated[held_out]))
+    return np.array(accuracies)
+
+
+def auc(scores: Scores, mated: NDArray[np.bool_]) -> float:
+    """Share of (mated, non-mated) couples of pairs in which the mated pair scores higher."""
+    order = np.sort(scores[~mated])
+    below = np.searchsorted(order, scores[mated], side="left")
+    at_most = np.searchsorted(order, scores[mated], side="right")
+    return float((below + at_most).mean() / (2 * len(order)))
+
+
+def threshold_at_fpir(non_mated_top: Scores, fpir: float) -> float:
+    """Lowest threshold at which at most a share `fpir` of non-mated searches returns anybody.
+
+    Args:
+        non_mated_top: (M,) the best candidate's score of each non-mated search.
+        fpir: in (0, 1).
+    """
+    allowed = int(np.floor(fpir * len(non_mated_top)))
+    return float(np.nextafter(np.sort(non_mated_top)[::-1][allowed], np.inf))
+
+
+def fnir(mate_scores: Scores, mate_ranks: NDArray[np.int64], threshold: float) -> float:
+    """FNIR(N, R = 1, T): share of mated searches that do not put the mate first at or above T.
+
+    Args:
+        mate_scores: (M,) score of the mate; -inf where it was not listed.
+        mate_ranks: (M,) rank of the mate from 1; 0 where it was not listed.
+        threshold: T.
+    """
+    return float(np.mean((mate_ranks != 1) | (mate_scores < threshold)))

@@ -1,0 +1,64 @@
+"""Print a benchmark's figures as a table and keep them as JSON."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def write_results(name: str, figures: Mapping[str, float]) -> Path:
+    """Write `benchmarks/results/NAME.json` and print the same figures.
+
+    Args:
+        name: of the benchmark, a file name without its ending.
+        figures: flat snake_case names and their numbers.
+    """
+    document = {
+        "name": name,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "commit": commit(),
+        "figures": {figure: round(float(value), 6) for figure, value in figures.items()},
+    }
+    table = Table(title=f"{name}: {document['machine']}, {document['date']}, {document['commit']}")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for figure, value in figures.items():
+        table.add_row(figure, f"{value:,.6g}")
+    Console().print(table)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    return path
+
+
+def machine() -> str:
+    """Name the processor and how many cores this process may use."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+
+
+def commit() -> str:
+    """Name the commit that was measured, with "+" where the tree differs from it."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--abbrev=10"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    return described.stdout.strip() or "unknown"
