@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 
 from app.collections import routes as collection_routes
 from app.collections.service import ensure_default_collection
@@ -18,7 +19,7 @@ from app.identify import routes as identify_routes
 from app.inference import Inference, warm
 from app.keys.service import KeyRing, ensure_admin_key
 from app.logs import configure_logs, get_logger
-from app.middleware import Authentication, BodyLimit, RequestContext
+from app.middleware import DOCS_ASSETS, Authentication, BodyLimit, RequestContext
 from app.openapi import describe
 from app.ops import routes as ops_routes
 from app.settings import Settings
@@ -86,13 +87,15 @@ def create_app(
     """
     settings = settings or Settings()
     configure_logs(settings.log_level)
-    app = FastAPI(
+    # FastAPI's own pages load their scripts from a public host; here they work without internet.
+    app = FastAPIOffline(
         title="Cohort",
         version=VERSION,
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=_lifespan(settings, open_path),
         generate_unique_id_function=_operation_id,
+        static_url=DOCS_ASSETS,
     )
     for router in (
         identify_routes.router,

@@ -129,6 +129,10 @@ class BodyTooLarge(Exception):
     """More bytes came than are allowed."""
 
 
+DOCS_ASSETS = "/docs-assets"
+"""Where the scripts and styles of the documentation pages are."""
+
+
 class Authentication:
     """Requires a valid key for everything but the public paths."""
 
@@ -140,7 +144,7 @@ class Authentication:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self.PUBLIC_PATHS:
+        if scope["type"] == "http" and not self._is_public(scope["path"]):
             try:
                 caller = await scope["app"].state.services.keys.authenticate(
                     Headers(scope=scope).get("Authorization")
@@ -152,3 +156,6 @@ class Authentication:
             scope["state"]["caller"] = caller
             scope["state"]["key_id"] = caller.key_id
         await self.app(scope, receive, send)
+
+    def _is_public(self, path: str) -> bool:
+        return path in self.PUBLIC_PATHS or path.startswith(f"{DOCS_ASSETS}/")

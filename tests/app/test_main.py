@@ -2,6 +2,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -160,3 +161,16 @@ def test_the_service_needs_no_heavy_imports() -> None:
         env=os.environ | {"PYTHONWARNINGS": "default"},
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_the_documentation_pages_load_nothing_from_elsewhere(
+    client: AsyncClient, page: str
+) -> None:
+    html = (await client.get(page, headers={"Authorization": ""})).text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', html)
+    assert loaded
+    for address in loaded:
+        assert address.startswith("/"), address
+        answer = await client.get(address, headers={"Authorization": ""})
+        assert answer.status_code == 200
