@@ -1,7 +1,7 @@
 """The prior: how alike two strangers look to an embedder, and the threshold that follows.
 
 The false match rate FMR(T) of a single comparison was measured once for an embedder, on pairs
-of different people, and is shipped beside it. A search among N subjects is N comparisons:
+of different people, and is shipped beside it. A search makes N comparisons:
 FPIR(T, N) = 1 - (1 - FMR(T))^N, so the threshold for a target FPIR moves with the gallery.
 """
 
@@ -84,7 +84,10 @@ class Calibration:
         return calibration
 
     def fmr(self, threshold: float) -> float:
-        """Share of non-mated pairs whose cosine is at or above `threshold`, in (0, 1]."""
+        """Share of non-mated pairs whose cosine is at or above `threshold`.
+
+        In [0, 0.5]: the body begins at the median, below which 0.5 is given, and the tail may end.
+        """
         start = self.cosines[-1]
         if threshold <= start:
             return float(np.exp(np.interp(threshold, self.cosines, self.log_fmr)))
@@ -106,13 +109,15 @@ class Calibration:
             excess = (ratio**self.tail_shape - 1) / self.tail_shape
         return min(float(self.cosines[-1] + self.tail_scale * excess), 1.0)
 
-    def threshold(self, *, max_fpir: float, subjects: int) -> float:
+    def threshold(self, *, max_fpir: float, comparisons: int) -> float:
         """Score at which a share `max_fpir` of strangers is taken for somebody.
 
         Args:
             max_fpir: target FPIR in (0, 1).
-            subjects: N of the gallery; an empty one is treated as if it held one.
+            comparisons: N, the samples of the gallery; an empty one counts as if it held one.
+                With several samples a subject this is on the safe side: the score is half the
+                best sample's, and half that of their mean, which strangers come less close to.
         """
         # 1 - (1 - FPIR)^(1/N), written so that a large N does not cancel out.
-        fmr = -np.expm1(np.log1p(-max_fpir) / max(subjects, 1))
+        fmr = -np.expm1(np.log1p(-max_fpir) / max(comparisons, 1))
         return self.threshold_for_fmr(float(fmr))

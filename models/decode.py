@@ -5,6 +5,7 @@ format is taken from its content and never from its name, and whatever is wrong 
 `PictureRefused`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,8 +20,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 from models.arrays import Picture
 from models.exif import read_orientation, upright
 
-_JPEG_END = b"\xff\xd9"
-_JPEG_SCAN = b"\xff\xda"
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+"""Where a segment or the end begins; the other codes stand in the midst of compressed pixels."""
+_JPEG_END = 0xD9
+_JPEG_SCAN = 0xDA
 _PNG_END = b"IEND\xaeB`\x82"
 _MAX_JPEG_SCANS = 100
 """A progressive JPEG has about ten scans. Each costs a pass over the whole picture and may be a
@@ -111,16 +114,24 @@ class _Jpeg(JpegImageFile):
 
 
 def _read_jpeg(data: bytes, limits: DecodeLimits) -> Picture:
-    stream = BytesIO(data)
-    image = _Jpeg(stream)  # reads up to the first scan
+    image = _Jpeg(BytesIO(data))  # reads up to the first scan
     _check_size(*image.size, limits)
-    start = stream.tell()
-    end = data.find(_JPEG_END, start)
-    if end < 0:
-        raise _corrupt("its end is missing")
-    if data.count(_JPEG_SCAN, start, end) >= _MAX_JPEG_SCANS:
-        raise _corrupt(f"it has more than {_MAX_JPEG_SCANS} scans")
+    _check_scans(data)
     return _upright_pixels(image)
+
+
+def _check_scans(data: bytes) -> None:
+    """Walk a JPEG's markers as libjpeg does, whatever bytes lie inside the segments between."""
+    at, scans = 2, 0
+    while marker := _JPEG_MARKER.search(data, at):
+        code = data[marker.end() - 1]
+        if code == _JPEG_END:
+            return
+        scans += code == _JPEG_SCAN
+        if scans > _MAX_JPEG_SCANS:
+            raise _corrupt(f"it has more than {_MAX_JPEG_SCANS} scans")
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    raise _corrupt("its end is missing")
 
 
 def _read_png(data: bytes, limits: DecodeLimits) -> Picture:

@@ -117,6 +117,13 @@ class Gallery:
         return len(self.base.subject_ids) - len(self.hidden) + len(self.overlay.subject_ids)
 
     @property
+    def sample_count(self) -> int:
+        """Templates that a probe is compared with."""
+        counts = np.diff(self.base.offsets)
+        hidden = int(counts[list(self.hidden)].sum()) if self.hidden else 0
+        return len(self.base.samples) - hidden + len(self.overlay.samples)
+
+    @property
     def dimension(self) -> int:
         return int(self.base.samples.shape[1])
 

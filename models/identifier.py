@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Self
@@ -143,9 +143,13 @@ def identify(
         with timed(timings, "embed"):
             probes = embed(path.embedder, found.crops)
         with timed(timings, "route"):
-            candidates = gallery.search(probes, limit)
+            # Other faces of the picture can take as many names, whatever number is listed.
+            candidates = gallery.search(probes, max(limit, len(probes)))
         with timed(timings, "decide"):
-            answers = decide(candidates, threshold)
+            answers = tuple(
+                replace(answer, candidates=answer.candidates[:limit])
+                for answer in decide(candidates, threshold)
+            )
     return Identification(found, answers, timings, gallery.revision)
 
 

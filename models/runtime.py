@@ -33,6 +33,10 @@ class ProviderMissing(RuntimeError):
     """The asked execution provider is not in this install; the message says what to install."""
 
 
+class NetInvalid(ValueError):
+    """A file is no net that ONNX Runtime can open; the message names it."""
+
+
 def configure_threads(threads: int) -> None:
     """Limit OpenCV in the whole process, and faiss in the calling thread, to `threads` threads.
 
@@ -68,6 +72,7 @@ def open_session(
 
     Raises:
         FileNotFoundError: there is no such file.
+        NetInvalid: the file is no net that ONNX Runtime can open.
         ProviderMissing: `provider` is not in this install, or it could not be started.
         ValueError: `threads` is below 1.
     """
@@ -88,9 +93,10 @@ def open_session(
             providers=_providers(provider, threads),
             enable_fallback=0,  # its fall-back would print to stdout and carry on with the CPU
         )
-    except RuntimeError as error:
+    # ONNX Runtime's own errors share no class but this one.
+    except Exception as error:
         if provider == "cpu":
-            raise
+            raise NetInvalid(f"{path}: ONNX Runtime can't open it as a net ({error})") from error
         raise _missing(provider, f"did not open {path.name}: {error}") from error
     # A provider whose libraries can't be loaded is dropped with a line on stderr, not an error.
     if _NAMES[provider] not in session.get_providers():

@@ -40,17 +40,17 @@ def test_fmr_falls_without_a_jump_where_the_tail_begins(tmp_path: Path) -> None:
 def test_threshold_follows_the_formula_and_grows_with_the_gallery(tmp_path: Path) -> None:
     calibration = load(tmp_path)
     thresholds = []
-    for subjects in (1, 10, 1_000, 1_000_000):
-        threshold = calibration.threshold(max_fpir=0.01, subjects=subjects)
-        assert 1 - (1 - calibration.fmr(threshold)) ** subjects == pytest.approx(0.01, rel=1e-3)
+    for comparisons in (1, 10, 1_000, 1_000_000):
+        threshold = calibration.threshold(max_fpir=0.01, comparisons=comparisons)
+        assert 1 - (1 - calibration.fmr(threshold)) ** comparisons == pytest.approx(0.01, rel=1e-3)
         thresholds.append(threshold)
     assert thresholds == sorted(thresholds)
-    assert calibration.threshold(max_fpir=0.01, subjects=0) == thresholds[0]
+    assert calibration.threshold(max_fpir=0.01, comparisons=0) == thresholds[0]
 
 
 def test_a_stricter_target_needs_a_higher_threshold(tmp_path: Path) -> None:
     calibration = load(tmp_path)
-    strict, lax = (calibration.threshold(max_fpir=f, subjects=100) for f in (0.001, 0.1))
+    strict, lax = (calibration.threshold(max_fpir=f, comparisons=100) for f in (0.001, 0.1))
     assert strict > lax
 
 

@@ -262,6 +262,10 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     scan = file[file.rindex(b"\xff\xda") : -2]
     assert decode(file[:-2] + scan * 20 + file[-2:], LIMITS).shape == PICTURE.shape
     assert "scans" in refusal(file[:-2] + scan * 200 + file[-2:]).detail
+    # An end within a comment ends nothing.
+    comment = b"\xff\xfe\x00\x04\xff\xd9"
+    assert decode(file[:-2] + comment + file[-2:], LIMITS).shape == PICTURE.shape
+    assert "scans" in refusal(file[:-2] + comment + scan * 200 + file[-2:]).detail
 
 
 def test_broken_exif_neither_warns_nor_refuses() -> None:

@@ -7,7 +7,14 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from models.runtime import PROVIDERS, Provider, ProviderMissing, configure_threads, open_session
+from models.runtime import (
+    PROVIDERS,
+    NetInvalid,
+    Provider,
+    ProviderMissing,
+    configure_threads,
+    open_session,
+)
 from models.weights import WEIGHTS
 
 NET = WEIGHTS / "mtcnn" / "rnet.onnx"
@@ -93,3 +100,10 @@ def test_threads_are_set_for_opencv_and_for_faiss_in_every_thread_that_asks() ->
     finally:
         cv2.setNumThreads(before[0])
         faiss.omp_set_num_threads(before[1])
+
+
+def test_a_file_that_is_no_net_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no net")
+    with pytest.raises(NetInvalid, match=r"broken\.onnx"):
+        open_session(broken)
