@@ -43,7 +43,9 @@ async def identify(
     if threshold is None:
         if max_fpir is None:
             max_fpir = services.settings.default_max_fpir
-        threshold = services.calibration.threshold(max_fpir=max_fpir, subjects=len(live.gallery))
+        threshold = services.calibration.threshold(
+            max_fpir=max_fpir, comparisons=live.gallery.sample_count
+        )
     data = await read_image(image, services.path.limits)
     try:
         identification = await services.inference.run(

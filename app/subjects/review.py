@@ -61,7 +61,9 @@ def review(
         verdicts, lambda faces: ~of_one_person(faces, agree_from), _NOT_THE_OTHERS
     )
     if not allow_conflict:
-        taken_from = calibration.threshold(max_fpir=CONFLICT_MAX_FPIR, subjects=len(gallery))
+        taken_from = calibration.threshold(
+            max_fpir=CONFLICT_MAX_FPIR, comparisons=gallery.sample_count
+        )
         verdicts = reject_conflicting(verdicts, gallery, taken_from, own=known_subject)
     return verdicts
 
