@@ -71,6 +71,7 @@ def calibrate(
             "pictures": len(found),
             "min_images": min_images,
             "max_images": max_images,
+            "left_out_names": len(left_out),
         },
     )
     written = manifest_path.with_name("calibration.json")
@@ -88,11 +89,13 @@ def non_mated_scores(templates: Floats, subjects: NDArray[np.int64]) -> Floats:
     Returns:
         (pairs,) cosines, each pair once.
     """
-    scores = templates @ templates.T
-    rows, columns = np.triu_indices(len(templates), k=1)
-    different = subjects[rows] != subjects[columns]
-    kept: Floats = scores[rows[different], columns[different]]
-    return kept
+    # One row of the matrix at a time: whole, with its masks, it would take gigabytes.
+    rows = [
+        templates[row + 1 :][subjects[row + 1 :] != subjects[row]] @ templates[row]
+        for row in range(len(templates) - 1)
+    ]
+    scores: Floats = np.concatenate(rows)
+    return scores
 
 
 def calibration_document(

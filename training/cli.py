@@ -89,7 +89,8 @@ def calibrate_prior(
     """
     from training.calibrate_prior import calibrate
 
-    names = set(leave_out.read_text().split()) if leave_out else set()
+    lines = leave_out.read_text().splitlines() if leave_out else []
+    names = {line.strip() for line in lines if line.strip()}
     written = calibrate(
         images, embedder, min_images=min_images, max_images=max_images, left_out=names
     )

@@ -6,6 +6,7 @@ import io
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
 
 import onnx
 import torch
@@ -112,8 +113,8 @@ def fetch() -> Any:
         net = package.InceptionResnetV1(pretrained="vggface2")
     except OSError as error:
         raise FetchFailed(
-            f"The VGGFace2 weights could not be fetched: there is no way to the internet from here "
-            f"({error}). Run this where there is one, or put {CHECKPOINT} into {checkpoint.parent}."
+            f"The VGGFace2 weights could not be fetched: {_reason(error)} ({error}). "
+            f"Run this where they can be, or put {CHECKPOINT} into {checkpoint.parent}."
         ) from error
     except RuntimeError:
         # A download that breaks off leaves a file which torch can't read.
@@ -121,6 +122,12 @@ def fetch() -> Any:
         raise
     _check_digest(checkpoint)
     return net.eval()
+
+
+def _reason(error: OSError) -> str:
+    """Only what never reached a server says that there is no internet; a full disk does not."""
+    reached = isinstance(error, HTTPError) or not isinstance(error, URLError | TimeoutError)
+    return "the download failed" if reached else "there is no way to the internet from here"
 
 
 def _check_digest(checkpoint: Path) -> None:

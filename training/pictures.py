@@ -5,8 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from models.arrays import Floats
+from models.decode import PictureRefused
 from models.embed import embed
 from models.identifier import QueryPath, find_faces
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+"""Of the files that are taken for pictures; others in a subject's folder are passed over."""
 
 
 def chosen_pictures(
@@ -21,7 +25,7 @@ def chosen_pictures(
     """
     chosen = {}
     for subject in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        pictures = sorted(picture for picture in subject.iterdir() if picture.is_file())
+        pictures = sorted(file for file in subject.iterdir() if file.suffix.lower() in SUFFIXES)
         if len(pictures) >= min_images and subject.name not in left_out:
             chosen[subject.name] = pictures
     return chosen
@@ -34,15 +38,21 @@ def centre_templates(
 
     Args:
         path: the opened nets.
-        pictures: files; one that can't be decoded raises PictureRefused.
+        pictures: files.
         workers: pictures worked on at a time.
 
     Yields:
         (d,) unit template, or None where no face was found.
+
+    Raises:
+        ValueError: a file can't be decoded; the message names it.
     """
 
     def template(picture: Path) -> Floats | None:
-        found = find_faces(path, picture.read_bytes())
+        try:
+            found = find_faces(path, picture.read_bytes())
+        except PictureRefused as refused:
+            raise ValueError(f"{picture}: {refused.detail}") from refused
         if not len(found):
             return None
         centre = found.nearest_to_centre()

@@ -1,6 +1,8 @@
 from pathlib import Path
 from shutil import copy
 
+import pytest
+
 from models.identifier import QueryPath
 from training.pictures import centre_templates, chosen_pictures
 
@@ -12,9 +14,17 @@ def test_subjects_and_pictures_come_sorted_and_chosen(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "stray.jpg").touch()
+    (tmp_path / "b/Thumbs.db").touch()
     chosen = chosen_pictures(tmp_path, min_images=2, left_out={"c"})
     assert chosen == {"b": [tmp_path / "b/1.jpg", tmp_path / "b/2.jpg"]}
     assert list(chosen_pictures(tmp_path)) == ["a", "b", "c"]
+
+
+def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        list(centre_templates(QueryPath.open(), [broken]))
 
 
 def test_templates_come_in_order_and_without_a_face_none(tmp_path: Path) -> None:
