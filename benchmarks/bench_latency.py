@@ -8,6 +8,7 @@ ratios of medians. The service is a process of its own, reached over HTTP.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -53,8 +54,8 @@ def main() -> None:
     configure_threads(1)
     # Variants are for the trainer: making them would only lengthen the preparation.
     with running_service(arguments.service_python, {"COHORT_ENROLL_VARIANTS": "0"}) as service:
-        enrol_all(service, protocol)
-        figures = {"gallery_subjects": float(len(protocol.gallery))}
+        rejected = enrol_all(service, protocol)
+        figures = {"gallery_subjects": float(len(protocol.gallery) - rejected)}
         figures |= in_turn(service, pictures)
         figures |= under_load(service, pictures)
     write_results("latency", figures)
@@ -67,7 +68,7 @@ def in_turn(service: Service, pictures: Sequence[Path]) -> dict[str, float]:
     uploads = [picture.read_bytes() for picture in pictures]
     decoded = {data: decode(data, path.limits) for data in uploads}
     works: dict[str, Callable[[bytes], object]] = {
-        "request": lambda data: client.post("/identify", [("image", data)]),
+        "request": client.identify,
         "nets": bare_nets(path, uploads),
         "query_path": lambda data: embed(path.embedder, find_faces(path, data).crops),
     }
@@ -195,7 +196,7 @@ def under_load(service: Service, pictures: Sequence[Path]) -> dict[str, float]:
     client = service.client()
     used = processor_seconds()
     for picture in pictures:
-        client.post("/identify", [("image", picture.read_bytes())])
+        client.identify(picture.read_bytes())
     cpu_s_per_request = (processor_seconds() - used) / len(pictures)
 
     used = processor_seconds()
@@ -212,7 +213,7 @@ def under_load(service: Service, pictures: Sequence[Path]) -> dict[str, float]:
     ).stdout
     load = json.loads(output)
     rate = load["requests"] / load["wall_s"]
-    cores = psutil.cpu_count() - load["cpu_s"] / load["wall_s"]
+    cores = len(os.sched_getaffinity(0)) - load["cpu_s"] / load["wall_s"]
     return {
         "cpu_ms_per_request": cpu_s_per_request * 1e3,
         "cpu_ms_per_request_under_load": (processor_seconds() - used) / load["requests"] * 1e3,

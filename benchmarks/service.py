@@ -35,8 +35,16 @@ class Client:
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         return self._ask("GET", path, None, None)
 
-    def close(self) -> None:
-        self._connection.close()
+    def identify(self, picture: bytes, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Search with one picture.
+
+        Raises:
+            RuntimeError: the answer is an error, which must not count as a quick one.
+        """
+        status, body = self.post("/identify", [("image", picture)], fields)
+        if status != 200:
+            raise RuntimeError(f"identify answered {status}: {body}")
+        return body
 
     def _ask(
         self, method: str, path: str, body: bytes | None, content_type: str | None
@@ -93,7 +101,9 @@ def running_service(python: str, settings: Mapping[str, str] | None = None) -> I
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="cohort-bench-") as folder:
         log = Path(folder) / "log"
-        environment = os.environ | {"COHORT_DATA_DIR": folder} | dict(settings or {})
+        # Nothing of an operator's own service may leak in, least of all its database.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("COHORT_")}
+        environment = inherited | {"COHORT_DATA_DIR": folder} | dict(settings or {})
         command = [python, "-m", "app.cli", "serve", "--port", str(port)]
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -105,7 +115,11 @@ def running_service(python: str, settings: Mapping[str, str] | None = None) -> I
             yield Service(port, key, process.pid)
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
