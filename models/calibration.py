@@ -109,14 +109,12 @@ class Calibration:
             excess = (ratio**self.tail_shape - 1) / self.tail_shape
         return min(float(self.cosines[-1] + self.tail_scale * excess), 1.0)
 
-    def threshold(self, *, max_fpir: float, comparisons: int) -> float:
+    def threshold(self, *, max_fpir: float, comparisons: float) -> float:
         """Score at which a share `max_fpir` of strangers is taken for somebody.
 
         Args:
             max_fpir: target FPIR in (0, 1).
-            comparisons: N, the samples of the gallery; an empty one counts as if it held one.
-                With several samples a subject this is on the safe side: the score is half the
-                best sample's, and half that of their mean, which strangers come less close to.
+            comparisons: N, `Gallery.comparisons`; an empty one counts as if it held one.
         """
         # 1 - (1 - FPIR)^(1/N), written so that a large N does not cancel out.
         fmr = -np.expm1(np.log1p(-max_fpir) / max(comparisons, 1))

@@ -6,6 +6,7 @@ Readers take the reference once and finish on it; a writer builds the next snaps
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isqrt
 from typing import Any, Self
 from uuid import UUID
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from models.decide import Candidate, fused_scores
+from models.decide import CLASS_MEAN_WEIGHT, Candidate, fused_scores
 from models.router import class_mean_index, excluding, route
 
 
@@ -116,12 +117,18 @@ class Gallery:
         """Count the subjects that can be found."""
         return len(self.base.subject_ids) - len(self.hidden) + len(self.overlay.subject_ids)
 
-    @property
-    def sample_count(self) -> int:
-        """Templates that a probe is compared with."""
-        counts = np.diff(self.base.offsets)
-        hidden = int(counts[list(self.hidden)].sum()) if self.hidden else 0
-        return len(self.base.samples) - hidden + len(self.overlay.samples)
+    @cached_property
+    def comparisons(self) -> float:
+        """How many single comparisons a search amounts to: the sum of s^(1 - w) over subjects.
+
+        The best of s samples comes as high as one would among s times as many strangers. It
+        makes up 1 - w of the fused score (w is `CLASS_MEAN_WEIGHT`), and the tail of strangers'
+        scores falls about exponentially, so it counts with that exponent: with w = 1/2, four
+        samples of a subject are two chances for a stranger.
+        """
+        base = np.delete(np.diff(self.base.offsets), list(self.hidden))
+        counts = np.concatenate([base, np.diff(self.overlay.offsets)])
+        return float((counts ** (1 - CLASS_MEAN_WEIGHT)).sum())
 
     @property
     def dimension(self) -> int:

@@ -44,7 +44,7 @@ async def identify(
         if max_fpir is None:
             max_fpir = services.settings.default_max_fpir
         threshold = services.calibration.threshold(
-            max_fpir=max_fpir, comparisons=live.gallery.sample_count
+            max_fpir=max_fpir, comparisons=live.gallery.comparisons
         )
     data = await read_image(image, services.path.limits)
     try:

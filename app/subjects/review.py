@@ -62,7 +62,7 @@ def review(
     )
     if not allow_conflict:
         taken_from = calibration.threshold(
-            max_fpir=CONFLICT_MAX_FPIR, comparisons=gallery.sample_count
+            max_fpir=CONFLICT_MAX_FPIR, comparisons=gallery.comparisons
         )
         verdicts = reject_conflicting(verdicts, gallery, taken_from, own=known_subject)
     return verdicts

@@ -135,3 +135,13 @@ def test_class_means_have_unit_length_or_point_nowhere() -> None:
     sample = unit_rows(rng, 1)
     means = class_means(np.concatenate([sample, sample, sample, -sample]), np.array([0, 2, 4]))
     np.testing.assert_allclose(means, np.concatenate([sample, np.zeros_like(sample)]), atol=1e-6)
+
+
+def test_comparisons_count_the_root_of_each_subjects_samples() -> None:
+    rng = np.random.default_rng(8)
+    gone, changed, kept = (uuid4() for _ in range(3))
+    gallery = build({gone: unit_rows(rng, 4), changed: unit_rows(rng, 1), kept: unit_rows(rng, 9)})
+    assert gallery.comparisons == pytest.approx(2 + 1 + 3)
+    after = gallery.with_changes({changed: unit_rows(rng, 16)}, [gone], revision=2)
+    assert after.comparisons == pytest.approx(4 + 3)
+    assert build({}).comparisons == 0

@@ -39,7 +39,7 @@ def gallery_of(path: QueryPath, people: dict[UUID, str]) -> Gallery:
 def test_the_whole_path_names_the_known_and_nobody_else(path: QueryPath) -> None:
     gallery = gallery_of(path, {OBAMA: "obama", BIDEN: "biden"})
     threshold = Calibration.of(path.embedder.manifest).threshold(
-        max_fpir=0.01, comparisons=gallery.sample_count
+        max_fpir=0.01, comparisons=gallery.comparisons
     )
     for name, expected in (("obama2", OBAMA), ("obama3", OBAMA), ("astronaut", None)):
         identification = identify(path, read(name), gallery, limit=5, threshold=threshold)
