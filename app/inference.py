@@ -87,6 +87,10 @@ class Inference:
             work: done in the pool, as often at once as there are workers.
             items: fetch a picture each, called when its turn comes: they need not all lie in
                 memory, and other requests' work gets in between.
+
+        Raises:
+            Exception: the first in the order of the items, after all have ended: none works on
+                when the place is given back and the uploads are closed.
         """
         turns = asyncio.Semaphore(self._workers)
 
@@ -94,7 +98,14 @@ class Inference:
             async with turns:
                 return await self.in_thread(work, await fetch())
 
-        return await asyncio.gather(*(one(fetch) for fetch in items))
+        results: list[T] = []
+        for result in await asyncio.gather(
+            *(one(fetch) for fetch in items), return_exceptions=True
+        ):
+            if isinstance(result, BaseException):
+                raise result
+            results.append(result)
+        return results
 
     def close(self) -> None:
         """Finish what has begun and stop the threads."""

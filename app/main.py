@@ -13,6 +13,7 @@ from app.collections import routes as collection_routes
 from app.collections.service import ensure_default_collection
 from app.database import opened_database
 from app.deps import Services
+from app.gallery.follower import following
 from app.gallery.service import Galleries
 from app.handlers import install_handlers
 from app.identify import routes as identify_routes
@@ -46,6 +47,10 @@ TAGS = [
     {"name": "collections", "description": "Namespaces of subjects, each tied to an embedder."},
     {"name": "operations", "description": "For whoever runs the service; no key needed."},
 ]
+
+MAX_FORM_FILES = 25
+"""Some more than an enrolment may have, so that `too_many_images` can say how many those are."""
+MAX_FORM_FIELDS = 50
 
 log = get_logger()
 
@@ -96,6 +101,9 @@ def create_app(
         lifespan=_lifespan(settings, open_path),
         generate_unique_id_function=_operation_id,
         static_url=DOCS_ASSETS,
+        # It would redirect to whatever host the request names.
+        redirect_slashes=False,
+        form_limits={"max_files": MAX_FORM_FILES, "max_fields": MAX_FORM_FIELDS},
     )
     for router in (
         identify_routes.router,
@@ -138,7 +146,7 @@ def _lifespan(
                 await ensure_default_collection(database, embedder=embedder)
                 await ensure_admin_key(database, data_dir=settings.data_dir)
                 galleries = Galleries(database, embedder)
-                await galleries.load()
+                await galleries.refresh()
                 app.state.services = Services(
                     settings=settings,
                     database=database,
@@ -149,7 +157,8 @@ def _lifespan(
                     calibration=calibration,
                 )
                 log.info("ready", embedder=embedder.name, provider=settings.provider)
-                yield
+                async with following(galleries):
+                    yield
                 app.state.services = None
         finally:
             inference.close()

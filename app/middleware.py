@@ -80,6 +80,10 @@ def _unexpected(error: Exception) -> problems.Problem:
     return problems.InternalError("The request failed; its id finds it in the log.")
 
 
+MAX_PLAIN_BODY_BYTES = 64 * 1024
+"""Of a body that is no multipart form, and so holds no picture: four times the largest metadata."""
+
+
 class BodyLimit:
     """Refuses bodies that are too large, whether they say so or are found out."""
 
@@ -91,10 +95,16 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("Content-Length", "")
+        headers = Headers(scope=scope)
+        max_bytes = self.max_bytes
+        # As Starlette tells whether to read a multipart form.
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != "multipart/form-data":
+            max_bytes = min(max_bytes, MAX_PLAIN_BODY_BYTES)
+        declared = headers.get("Content-Length", "")
         # A server refuses a length that is no number before it comes here.
-        if declared.isdecimal() and int(declared) > self.max_bytes:
-            await self._refuse(scope, receive, send)
+        if declared.isdecimal() and int(declared) > max_bytes:
+            await self._refuse(max_bytes, scope, receive, send)
             return
         received = 0
         exceeded = False
@@ -103,7 +113,7 @@ class BodyLimit:
             nonlocal received, exceeded
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.max_bytes:
+            if received > max_bytes:
                 exceeded = True
                 raise BodyTooLarge
             return message
@@ -116,12 +126,10 @@ class BodyLimit:
         with suppress(BodyTooLarge):
             await self.app(scope, receive_counted, send_unless_exceeded)
         if exceeded:
-            await self._refuse(scope, receive, send)
+            await self._refuse(max_bytes, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = problems.RequestTooLarge(
-            f"The body may have {self.max_bytes} bytes (COHORT_MAX_REQUEST_BYTES)."
-        )
+    async def _refuse(self, max_bytes: int, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = problems.RequestTooLarge(f"The body may have {max_bytes} bytes.")
         await problem_response(problem, scope["state"]["request_id"])(scope, receive, send)
 
 

@@ -3,14 +3,14 @@
 Problem
 ├── what the caller is      MissingKey, InvalidKey, MissingScope
 ├── what the request is     InvalidRequest, MalformedRequest, RequestTooLarge, InvalidCursor, ...
-├── what the picture is     ImageRefused, NoFace, MultipleFaces, NoFaceEnrolled
+├── what the picture is     EmptyImage, CorruptImage, NoFace, MultipleFaces, ...
 ├── what is stored          CollectionNotFound, SubjectNotFound, ExternalIdTaken, ...
 └── what the service is     NotReady, Overloaded, InternalError
 
 Each code is documented in docs/reference/problems.md; a test compares.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -209,7 +209,10 @@ IMAGE_PROBLEMS: Mapping[str, type[Problem]] = {
 
 
 def problems(*classes: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """Describe a route's errors for OpenAPI, one example a code."""
+    """Describe a route's errors for OpenAPI, one example a code.
+
+    Those that any route can have are added by app/openapi.py.
+    """
     responses: dict[int | str, dict[str, Any]] = {}
     for problem in classes:
         response = responses.setdefault(
@@ -225,5 +228,10 @@ def problems(*classes: type[Problem]) -> dict[int | str, dict[str, Any]]:
             "value": problem(f"{problem.title}.").document("01990b1c5a3c7d5e8f6a0b1c2d3e4f50"),
         }
         examples = response["content"][MEDIA_TYPE]["examples"]
-        response["description"] = ", ".join(f"`{code}`" for code in examples)
+        response["description"] = describe_codes(examples)
     return responses
+
+
+def describe_codes(codes: Iterable[str]) -> str:
+    """List the codes of one status."""
+    return ", ".join(f"`{code}`" for code in codes)

@@ -3,13 +3,24 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 DEFAULT_COLLECTION = "default"
 
 CollectionName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", strict=True)
 ]
+
+
+_COLLECTION: dict[str, JsonValue] = {
+    "name": "default",
+    "embedder": {"name": "mobilefacenet-192", "sha256": "0f3a" * 16},
+    "subject_count": 120,
+    "sample_count": 361,
+    "revision": 140,
+    "gallery": {"revision": 140, "subject_count": 120},
+    "created_at": "2026-01-20T12:00:00.123456Z",
+}
 
 
 class NewCollection(BaseModel):
@@ -39,6 +50,8 @@ class LiveGalleryOut(BaseModel):
 class CollectionOut(BaseModel):
     """A collection."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_COLLECTION]})
+
     name: str
     embedder: EmbedderOut
     subject_count: int
@@ -52,5 +65,7 @@ class CollectionOut(BaseModel):
 
 class CollectionList(BaseModel):
     """All collections, by name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"collections": [_COLLECTION]}]})
 
     collections: list[CollectionOut]

@@ -69,11 +69,12 @@ async def delete_collection(
     Raises:
         CollectionNotFound: there is none of this name.
     """
-    galleries.find(name)
+    collection_id = galleries.find(name).collection_id
     renewed = None
     async with database.transaction() as session:
         deleted = await repository.delete_by_name(session, name)
         if deleted is None:
+            galleries.drop(collection_id)  # another process has deleted it
             raise CollectionNotFound("No collection has this name.")
         if name == DEFAULT_COLLECTION:
             renewed = await repository.insert_if_new(session, name=name, embedder=embedder)

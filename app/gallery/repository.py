@@ -79,6 +79,11 @@ async def list_collections(session: AsyncSession) -> list[CollectionRow]:
     return list(await session.scalars(select(CollectionRow).order_by(CollectionRow.name)))
 
 
+async def find_collection(session: AsyncSession, collection_id: UUID) -> CollectionRow | None:
+    """Find a collection by its id."""
+    return await session.scalar(select(CollectionRow).where(CollectionRow.id == collection_id))
+
+
 async def current_revision(session: AsyncSession, collection_id: UUID) -> int | None:
     """Tell the last change of a collection; None if that is gone."""
     return await session.scalar(

@@ -1,7 +1,8 @@
 """The galleries in memory, one a collection, brought up to date through the feed.
 
 A write is answered only after `catch_up`, so that 201 means searchable and 204 means not found any
-more. `catch_up` asks the feed what came after its own revision; another process does the same.
+more. `catch_up` asks the feed what came after its own revision, whoever wrote it. `refresh` finds
+what no write of this process has announced; app/gallery/follower.py calls it each second.
 """
 
 import asyncio
@@ -79,15 +80,35 @@ class Galleries:
         self._live: dict[UUID, LiveGallery] = {}
         self._ids: dict[str, UUID] = {}
         self._locks: dict[UUID, asyncio.Lock] = {}
+        self._dropped: set[UUID] = set()
 
-    async def load(self) -> None:
-        """Read all collections; needed once, before anything is searched."""
+    async def refresh(self) -> None:
+        """Hold the collections that the database holds, each at least as it is now.
+
+        Needed once, before anything is searched, and again whenever others may have written. Costs
+        one query where nothing has changed.
+        """
+        held = set(self._live)
+        async with self._database.transaction() as session:
+            stored = await repository.list_collections(session)
+        # Not what was added during the query, which need not have seen it.
+        for collection_id in held - {collection.id for collection in stored}:
+            self.drop(collection_id)
+        for collection in stored:
+            if collection.id in self._live:
+                await self.catch_up(collection.id, revision=collection.revision)
+            else:
+                await self._load(collection.id)
+
+    async def _load(self, collection_id: UUID) -> None:
         async with self._database.snapshot() as session:
-            for collection in await repository.list_collections(session):
-                stored = await repository.load_subjects(
-                    session, collection.id, dimension=self._embedder.dimension
-                )
-                self._put(await asyncio.to_thread(LiveGallery.build, collection, stored))
+            collection = await repository.find_collection(session, collection_id)
+            if collection is None:
+                return
+            stored = await repository.load_subjects(
+                session, collection_id, dimension=self._embedder.dimension
+            )
+        self._put(await asyncio.to_thread(LiveGallery.build, collection, stored))
 
     def add(self, collection: CollectionRow) -> None:
         """Take up a collection that was just made."""
@@ -100,6 +121,7 @@ class Galleries:
 
     def drop(self, collection_id: UUID) -> None:
         """Forget a collection that was deleted."""
+        self._dropped.add(collection_id)
         live = self._live.pop(collection_id, None)
         self._locks.pop(collection_id, None)
         if live is not None and self._ids.get(live.collection_name) == collection_id:
@@ -155,18 +177,20 @@ class Galleries:
             )
         return live
 
-    async def catch_up(self, collection_id: UUID, *, revision: int) -> None:
+    async def catch_up(self, collection_id: UUID, *, revision: int | None = None) -> None:
         """Return when the gallery holds at least all changes up to `revision`.
 
-        Many writers may wait here together: the first one reads for all.
+        Many writers may wait here together: the first one reads for all. None: whatever is stored
+        when this is called.
         """
         async with self._locks.setdefault(collection_id, asyncio.Lock()):
             live = self._live.get(collection_id)
-            if live is None or live.gallery.revision >= revision:
+            if live is None or (revision is not None and live.gallery.revision >= revision):
                 return
             async with self._database.snapshot() as session:
                 reached = await repository.current_revision(session, collection_id)
                 if reached is None:
+                    self.drop(collection_id)
                     return
                 changed = await repository.subjects_changed_since(
                     session, collection_id, live.gallery.revision
@@ -178,6 +202,15 @@ class Galleries:
             if collection_id in self._live:  # else it was dropped meanwhile
                 self._live[collection_id] = following
 
+    async def catch_up_with(self, subject_id: UUID) -> None:
+        """Bring the gallery that has a subject, if one does, up to what is stored of it."""
+        for live in list(self._live.values()):
+            if subject_id in live.labels:
+                await self.catch_up(live.collection_id)
+
     def _put(self, live: LiveGallery) -> None:
+        # It may have been deleted while it was read, or taken up by another and changed since.
+        if live.collection_id in self._dropped or live.collection_id in self._live:
+            return
         self._live[live.collection_id] = live
         self._ids[live.collection_name] = live.collection_id

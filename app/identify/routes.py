@@ -15,12 +15,10 @@ from app.problems import (
     FieldsNotAllowed,
     InvalidKey,
     InvalidRequest,
-    MalformedRequest,
     MissingKey,
     MissingScope,
     Overloaded,
     Problem,
-    RequestTooLarge,
     problems,
 )
 
@@ -33,8 +31,6 @@ Image = Annotated[UploadFile, File(description="A JPEG, PNG or WebP picture.")]
 Collection = Annotated[str, Form(description="Which collection.")]
 
 _PICTURE_PROBLEMS: tuple[type[Problem], ...] = (
-    MalformedRequest,
-    RequestTooLarge,
     InvalidRequest,
     *IMAGE_PROBLEMS.values(),
     Overloaded,

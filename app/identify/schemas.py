@@ -3,10 +3,24 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from models.arrays import Floats
 from models.quality import Quality
+
+_FACE: dict[str, JsonValue] = {
+    "box": {"x": 71.4, "y": 68.9, "width": 104.2, "height": 130.8},
+    "box_normalized": {"x": 0.2856, "y": 0.2756, "width": 0.4168, "height": 0.5232},
+    "landmarks": {
+        "left_eye": {"x": 101.1, "y": 118.0},
+        "right_eye": {"x": 149.5, "y": 116.7},
+        "nose": {"x": 127.8, "y": 144.2},
+        "mouth_left": {"x": 106.0, "y": 169.3},
+        "mouth_right": {"x": 147.2, "y": 168.4},
+    },
+    "detection_score": 0.9998,
+    "quality": {"score": 0.93, "reasons": []},
+}
 
 
 class Box(BaseModel):
@@ -102,6 +116,18 @@ class Face(BaseModel):
 class DetectAnswer(BaseModel):
     """The faces of a picture, largest first."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "faces": [_FACE],
+                    "timings_ms": {"decode": 1.1, "detect": 5.2, "align": 0.4, "total": 6.7},
+                    "request_id": "01990b1c5a3c7d5e8f6a0b1c2d3e4f50",
+                }
+            ]
+        }
+    )
+
     faces: list[Face]
     timings_ms: dict[str, float]
     request_id: str
@@ -136,23 +162,8 @@ class IdentifyAnswer(BaseModel):
             "examples": [
                 {
                     "faces": [
-                        {
-                            "box": {"x": 71.4, "y": 68.9, "width": 104.2, "height": 130.8},
-                            "box_normalized": {
-                                "x": 0.2856,
-                                "y": 0.2756,
-                                "width": 0.4168,
-                                "height": 0.5232,
-                            },
-                            "landmarks": {
-                                "left_eye": {"x": 101.1, "y": 118.0},
-                                "right_eye": {"x": 149.5, "y": 116.7},
-                                "nose": {"x": 127.8, "y": 144.2},
-                                "mouth_left": {"x": 106.0, "y": 169.3},
-                                "mouth_right": {"x": 147.2, "y": 168.4},
-                            },
-                            "detection_score": 0.9998,
-                            "quality": {"score": 0.93, "reasons": []},
+                        _FACE
+                        | {
                             "decision": "match",
                             "candidates": [
                                 {

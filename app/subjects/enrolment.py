@@ -16,6 +16,7 @@ from app.deps import Services
 from app.gallery.service import LiveGallery
 from app.identify.service import read_image
 from app.problems import (
+    CollectionNotFound,
     FieldsNotAllowed,
     ImageTooLarge,
     SubjectNotFound,
@@ -81,10 +82,15 @@ async def enrol(
         target = subject_id
     enrolled_before = await _check_target(target, live, services)
     async with services.inference.place():
+        prepared = await _prepare(images, select, services)
+        # Taken only now: others have enrolled while the pictures were worked on.
+        gallery = services.galleries.gallery_of(live.collection_id)
+        if gallery is None:
+            raise CollectionNotFound("The collection was deleted meanwhile.")
         verdicts = await services.inference.in_thread(
             review,
-            await _prepare(images, select, services),
-            gallery=live.gallery,
+            prepared,
+            gallery=gallery,
             calibration=services.calibration,
             enrolled_before=enrolled_before,
             known_subject=subject_id,

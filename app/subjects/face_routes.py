@@ -15,7 +15,6 @@ from app.problems import (
     InvalidKey,
     InvalidMetadata,
     InvalidRequest,
-    MalformedRequest,
     MissingKey,
     MissingScope,
     MultipleFaces,
@@ -23,7 +22,6 @@ from app.problems import (
     NoFaceEnrolled,
     NoSamples,
     Overloaded,
-    RequestTooLarge,
     SubjectNotFound,
     TooManyImages,
     problems,
@@ -32,7 +30,21 @@ from app.settings import MAX_ENROL_IMAGES
 from app.subjects import enrolment, verify
 from app.subjects.metadata import SubjectText
 from app.subjects.pictures import Select
-from app.subjects.schemas import EnrolAnswer, VerifyAnswer
+from app.subjects.schemas import EnrolAnswer, EnrolProblem, VerifyAnswer
+
+_ENROL_PROBLEMS = problems(
+    CollectionNotFound,
+    SubjectNotFound,
+    ExternalIdTaken,
+    EmbedderMismatch,
+    InvalidRequest,
+    InvalidMetadata,
+    FieldsNotAllowed,
+    TooManyImages,
+    NoFaceEnrolled,
+    Overloaded,
+)
+_ENROL_PROBLEMS[NoFaceEnrolled.status]["model"] = EnrolProblem
 
 router = APIRouter(responses=problems(MissingKey, InvalidKey, MissingScope))
 
@@ -47,20 +59,7 @@ SelectField = Annotated[
     status_code=201,
     tags=["subjects"],
     summary="Enrol a subject, or add samples to one",
-    responses=problems(
-        MalformedRequest,
-        CollectionNotFound,
-        SubjectNotFound,
-        ExternalIdTaken,
-        EmbedderMismatch,
-        RequestTooLarge,
-        InvalidRequest,
-        InvalidMetadata,
-        FieldsNotAllowed,
-        TooManyImages,
-        NoFaceEnrolled,
-        Overloaded,
-    ),
+    responses=_ENROL_PROBLEMS,
 )
 async def enroll(
     _caller: Enroller,
@@ -78,7 +77,7 @@ async def enroll(
         SubjectText | None, Form(description="Your own id; unique in the collection.")
     ] = None,
     metadata: Annotated[
-        str | None, Form(description="A JSON object of yours, at most 16 KiB.")
+        str | None, Form(description="A JSON object of yours, at most 16 KiB and 32 levels deep.")
     ] = None,
     collection: Annotated[
         str | None,
@@ -121,11 +120,9 @@ async def enroll(
     tags=["identify"],
     summary="Say whether two faces are of one person",
     responses=problems(
-        MalformedRequest,
         SubjectNotFound,
         NoSamples,
         EmbedderMismatch,
-        RequestTooLarge,
         InvalidRequest,
         FieldsNotAllowed,
         NoFace,

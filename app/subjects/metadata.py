@@ -8,6 +8,9 @@ from pydantic import AfterValidator, StringConstraints
 from app.problems import InvalidMetadata
 
 MAX_METADATA_BYTES = 16 * 1024
+MAX_METADATA_DEPTH = 32
+"""Objects and arrays within one another, the outermost counted. Deeper ones could be stored, but
+an answer that holds them can't be written."""
 
 
 def _without_nul(text: str) -> str:
@@ -43,8 +46,10 @@ def check_metadata(metadata: dict[str, Any]) -> None:
     """Check that metadata can be stored and given back as it is.
 
     Raises:
-        InvalidMetadata: it is too large, or holds what JSON or Postgres have no way to write.
+        InvalidMetadata: it is too large or too deep, or holds what JSON or Postgres have no way
+            to write.
     """
+    _check_depth(metadata)
     try:
         text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
@@ -55,3 +60,19 @@ def check_metadata(metadata: dict[str, Any]) -> None:
         raise InvalidMetadata(f"`metadata` has {size} bytes; {MAX_METADATA_BYTES} are allowed.")
     if "\\u0000" in text:
         raise InvalidMetadata("`metadata` must not hold the character U+0000.")
+
+
+def _check_depth(metadata: dict[str, Any]) -> None:
+    # Level by level, not by recursion, which would itself fail on what is to be refused.
+    level: list[Any] = [metadata]
+    for _ in range(MAX_METADATA_DEPTH):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+    if level:
+        raise InvalidMetadata(
+            f"`metadata` is nested too deeply; {MAX_METADATA_DEPTH} levels are allowed."
+        )

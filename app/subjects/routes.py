@@ -14,7 +14,6 @@ from app.problems import (
     InvalidKey,
     InvalidMetadata,
     InvalidRequest,
-    MalformedRequest,
     MissingKey,
     MissingScope,
     SampleNotFound,
@@ -57,7 +56,8 @@ async def list_subjects(
 ) -> SubjectPage:
     """List a collection's subjects, oldest first, a page at a time. Scope `identify`.
 
-    Pages stay in order while subjects come and go: none is shown twice, and new ones come last.
+    Pages stay in order while subjects come and go, and none is shown twice. One that is enrolled
+    while you read is mostly on the last page; it can be missed if several are enrolled at once.
     """
     return await service.list_subjects(
         collection=collection,
@@ -85,9 +85,7 @@ async def get_subject(
 @router.patch(
     "/{subject_id}",
     summary="Change a subject",
-    responses=problems(
-        SubjectNotFound, ExternalIdTaken, MalformedRequest, InvalidRequest, InvalidMetadata
-    ),
+    responses=problems(SubjectNotFound, ExternalIdTaken, InvalidRequest, InvalidMetadata),
 )
 async def update_subject(
     _caller: Enroller, services: ServicesDep, subject_id: SubjectId, change: SubjectChange

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.identify.schemas import Box, QualityOut
+from app.problems import ProblemDocument
 from app.subjects.metadata import SubjectText
 
 _SUBJECT: dict[str, JsonValue] = {
@@ -151,6 +152,15 @@ class EnrolAnswer(BaseModel):
     rejected: list[ConflictingImage | RejectedImage]
     revision: int = Field(description="The collection's revision that has this enrolment.")
     request_id: str
+
+
+class EnrolProblem(ProblemDocument):
+    """Why an enrolment was refused."""
+
+    rejected: list[ConflictingImage | RejectedImage] = Field(
+        default_factory=list,
+        description="Why each picture was rejected; with `no_face_enrolled` only.",
+    )
 
 
 class VerifyAnswer(BaseModel):

@@ -2,6 +2,8 @@
 
 import base64
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import Database
-from app.gallery.repository import ChangeKind, record_change
+from app.gallery.repository import ChangeKind, lock_collection, record_change
 from app.gallery.service import Galleries
 from app.identify.schemas import QualityOut
 from app.problems import ExternalIdTaken, InvalidCursor, SampleNotFound, SubjectNotFound
@@ -87,8 +89,7 @@ async def update_subject(
     """
     if change.metadata is not None:
         check_metadata(change.metadata)
-    async with database.transaction() as session:
-        row = await _lock(session, subject_id)
+    async with _changing(subject_id, database, galleries) as (session, row):
         sent = change.model_fields_set
         if "external_id" in sent and change.external_id != row.external_id:
             await _claim_external_id(session, row, change.external_id)
@@ -109,8 +110,7 @@ async def delete_subject(*, subject_id: UUID, database: Database, galleries: Gal
     Raises:
         SubjectNotFound: there is no such subject.
     """
-    async with database.transaction() as session:
-        row = await _lock(session, subject_id)
+    async with _changing(subject_id, database, galleries) as (session, row):
         await repository.delete_subject(session, subject_id)
         revision = await _record(session, row, "subject_deleted")
     await galleries.catch_up(row.collection_id, revision=revision)
@@ -124,8 +124,7 @@ async def delete_sample(
     Raises:
         SubjectNotFound, SampleNotFound: there is no such subject, or sample of it.
     """
-    async with database.transaction() as session:
-        row = await _lock(session, subject_id)
+    async with _changing(subject_id, database, galleries) as (session, row):
         if not await repository.delete_sample(session, subject_id=subject_id, sample_id=sample_id):
             raise SampleNotFound("The subject has no sample of this id.")
         revision = await _record(session, row, "sample_deleted")
@@ -167,11 +166,30 @@ async def _show_with_samples(session: AsyncSession, subject_id: UUID) -> Subject
     return SubjectWithSamples(**_fields_of(stored), samples=samples)
 
 
+@asynccontextmanager
+async def _changing(
+    subject_id: UUID, database: Database, galleries: Galleries
+) -> AsyncIterator[tuple[AsyncSession, SubjectRow]]:
+    """Run the block in a transaction that nobody else changes the subject in."""
+    try:
+        async with database.transaction() as session:
+            yield session, await _lock(session, subject_id)
+    except (SubjectNotFound, SampleNotFound):
+        # Whoever is told that it is gone must not find it: another process has deleted it, or
+        # this one without having been able to tell the gallery.
+        await galleries.catch_up_with(subject_id)
+        raise
+
+
 async def _lock(session: AsyncSession, subject_id: UUID) -> SubjectRow:
-    row = await repository.lock_subject(session, subject_id)
-    if row is None:
-        raise SubjectNotFound("No subject has this id.")
-    return row
+    # The collection first, as everybody who takes both: whoever deletes it has it when the turn
+    # comes to its subjects.
+    collection_id = await repository.collection_of(session, subject_id)
+    if collection_id is not None and await lock_collection(session, collection_id):
+        row = await repository.lock_subject(session, subject_id)
+        if row is not None:
+            return row
+    raise SubjectNotFound("No subject has this id.")
 
 
 async def _claim_external_id(

@@ -3,6 +3,7 @@
 import gc
 import io
 import json
+import re
 import struct
 import uuid
 import zlib
@@ -20,6 +21,7 @@ from httpx import AsyncClient, Response
 from PIL import Image
 
 from app.keys.service import create_key
+from app.main import openapi_document
 
 PICTURES = Path(__file__).parents[1] / "data"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
@@ -175,6 +177,7 @@ def cases() -> list[Case]:
         identify("no-boundary", 400, "malformed_request", multipart(b"x", "multipart/form-data")),
         identify("broken-multipart", 400, "malformed_request", multipart(b"no parts at all")),
         identify("unfinished-multipart", 422, "invalid_request", multipart(b"--b\r\nContent-")),
+        identify("large-json", 413, "request_too_large", {"json": {"image": "A" * 100_000}}),
         identify("limit-0", 422, "invalid_request", image(face, limit="0")),
         identify("limit-text", 422, "invalid_request", image(face, limit="many")),
         identify("max-fpir-0", 422, "invalid_request", image(face, max_fpir="0")),
@@ -188,6 +191,9 @@ def cases() -> list[Case]:
         identify("nul-collection", 404, "collection_not_found", image(face, collection="a\x00")),
         enrol("no-images", 422, "invalid_request", {"data": {"name": "x"}}),
         enrol("21-images", 422, "too_many_images", images(*[face] * 21)),
+        enrol("1000-images", 400, "malformed_request", images(*[b"x"] * 1000)),
+        enrol("1000-fields", 400, "malformed_request", images(face, name=["x"] * 1000)),
+        identify("1000-files", 400, "malformed_request", images(*[b"x"] * 1000)),
         enrol("cat", 422, "no_face_enrolled", images(read("cat")), reason="no_face"),
         enrol(
             "two-faces",
@@ -306,6 +312,14 @@ def cases() -> list[Case]:
             {"json": {"metadata": {"a\x00": 1}}},
         ),
         Case(
+            "patch-large",
+            "PATCH",
+            f"/subjects/{UNKNOWN_ID}",
+            413,
+            "request_too_large",
+            {"json": {"metadata": {"a": "x" * 100_000}}},
+        ),
+        Case(
             "sample-unknown",
             "DELETE",
             f"/subjects/{UNKNOWN_ID}/samples/{UNKNOWN_ID}",
@@ -330,6 +344,14 @@ def cases() -> list[Case]:
             409,
             "collection_exists",
             {"json": {"name": "default"}},
+        ),
+        Case(
+            "collection-no-json",
+            "POST",
+            "/collections",
+            400,
+            "malformed_request",
+            {"content": b"{", "headers": {"Content-Type": "application/json"}},
         ),
         Case("collection-unknown", "DELETE", "/collections/%00", 404, "collection_not_found"),
         Case("no-path", "GET", "/nowhere", 404, "not_found"),
@@ -392,8 +414,34 @@ async def send(client: AsyncClient, case: Case, keys: dict[str, str]) -> Respons
     return await client.request(case.method, case.path, headers=headers, **request)
 
 
+def declared(case: Case) -> dict[str, set[str]]:
+    """The statuses that OpenAPI has for the case's route, with their codes."""
+    for path, operations in openapi().items():
+        pattern = re.sub(r"\{\w+\}", "[^/]+", path)
+        if re.fullmatch(pattern, case.path.partition("?")[0]):
+            responses = operations[case.method.lower()]["responses"]
+            return {
+                status: set(
+                    response.get("content", {})
+                    .get("application/problem+json", {})
+                    .get("examples", {})
+                )
+                for status, response in responses.items()
+            }
+    raise LookupError(case.path)
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    paths: dict[str, Any] = openapi_document()["paths"]
+    return paths
+
+
 def check(case: Case, answer: Response) -> None:
     assert answer.status_code == case.status, (case.name, answer.text)
+    if case.code not in ("not_found", "method_not_allowed"):  # those have no route
+        assert str(case.status) in declared(case), case.name
+        assert case.code is None or case.code in declared(case)[str(case.status)], case.name
     assert uuid.UUID(hex=answer.headers["X-Request-ID"])
     body = answer.json()
     if case.code is not None:

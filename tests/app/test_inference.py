@@ -79,3 +79,24 @@ async def test_each_keeps_the_order_and_the_bound(inference: Inference) -> None:
 
     assert results == [number * number for number in range(9)]
     assert most <= 2
+
+
+async def test_the_first_error_of_each_comes_when_all_have_ended(inference: Inference) -> None:
+    ended: list[int] = []
+
+    def work(number: int) -> None:
+        threading.Event().wait(0.05 if number == 1 else 0)
+        ended.append(number)
+        if number in (1, 2):
+            raise ValueError(number)
+
+    def fetch(number: int) -> Callable[[], Awaitable[int]]:
+        async def fetched() -> int:
+            return number
+
+        return fetched
+
+    async with inference.place():
+        with pytest.raises(ValueError, match="1"):
+            await inference.each_in_thread(work, [fetch(number) for number in range(6)])
+        assert sorted(ended) == [0, 1, 2, 3, 4, 5]

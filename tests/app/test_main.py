@@ -44,6 +44,24 @@ def test_every_operation_teaches_and_names_its_errors() -> None:
                 if int(status) >= 400:
                     assert response["content"].keys() == {"application/problem+json"}, path
                     assert response["content"]["application/problem+json"]["examples"], path
+                if status in ("200", "201") and operation["tags"] != ["operations"]:
+                    reference = response["content"]["application/json"]["schema"]["$ref"]
+                    schema = document["components"]["schemas"][reference.split("/")[-1]]
+                    assert schema["examples"], reference
+
+
+def test_the_problems_that_no_route_names_are_declared() -> None:
+    document = openapi_document()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert {"413", "500"} <= operation["responses"].keys(), path
+            assert ("400" in operation["responses"]) == ("requestBody" in operation), path
+            if "security" in operation:
+                unavailable = operation["responses"]["503"]
+                assert "`database_unavailable`" in unavailable["description"], path
+    refused = document["paths"]["/enroll"]["post"]["responses"]["422"]
+    schema = refused["content"]["application/problem+json"]["schema"]["$ref"]
+    assert "rejected" in document["components"]["schemas"][schema.split("/")[-1]]["properties"]
 
 
 async def test_before_its_start_it_is_not_ready(settings: Settings, query_path: QueryPath) -> None:
@@ -174,3 +192,14 @@ async def test_the_documentation_pages_load_nothing_from_elsewhere(
         assert address.startswith("/"), address
         answer = await client.get(address, headers={"Authorization": ""})
         assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/subjects/"), ("GET", "/healthz/"), ("POST", "/identify/")]
+)
+async def test_a_trailing_slash_is_another_path_and_no_redirect(
+    client: AsyncClient, method: str, path: str
+) -> None:
+    answer = await client.request(method, path, headers={"Host": "elsewhere.example"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert "Location" not in answer.headers

@@ -9,6 +9,7 @@ from httpx import AsyncClient
 from sqlalchemy.exc import OperationalError
 
 from app.logs import configure_logs
+from app.middleware import MAX_PLAIN_BODY_BYTES
 from app.settings import Settings
 
 PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
@@ -61,6 +62,22 @@ async def test_a_body_that_turns_out_too_large_is_refused(
         assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
         assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
         assert (await client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", None])
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_without_pictures_may_be_small_only(
+    client: AsyncClient, content_type: str | None, declared: bool
+) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+
+    async def send(size: int) -> int:
+        body = b"{" + b" " * (size - 1)
+        content = body if declared else chunks(body, 0)
+        return (await client.post("/collections", content=content, headers=headers)).status_code
+
+    assert await send(MAX_PLAIN_BODY_BYTES) in (400, 422)
+    assert await send(MAX_PLAIN_BODY_BYTES + 1) == 413
 
 
 async def test_a_stranger_is_refused_before_the_body_is_read(stranger: AsyncClient) -> None:

@@ -48,7 +48,7 @@ async def galleries(
     database: Database, embedder: EmbedderManifest, collection: CollectionRow
 ) -> Galleries:
     galleries = Galleries(database, embedder)
-    await galleries.load()
+    await galleries.refresh()
     return galleries
 
 
@@ -135,7 +135,7 @@ async def test_catching_up_gives_what_loading_afresh_gives(
     await galleries.catch_up(collection.id, revision=9)
 
     afresh = Galleries(database, embedder)
-    await afresh.load()
+    await afresh.refresh()
     assert_same(galleries.find("c"), afresh.find("c"))
     assert galleries.find("c").labels[ids[1]] == Label("e", "m")
     assert len(galleries.find("c").gallery) == 2
@@ -176,7 +176,7 @@ async def test_large_collections_are_loaded_in_portions(
     monkeypatch.setattr("app.gallery.repository.ROWS_AT_ONCE", 4)
     ids = [await write_subject(database, collection, templates(3)) for _ in range(7)]
     galleries = Galleries(database, embedder)
-    await galleries.load()
+    await galleries.refresh()
     live = galleries.find("c")
     assert len(live.gallery) == 7
     assert all(live.gallery.templates_of(each).shape == (3, 192) for each in ids)
@@ -201,7 +201,7 @@ async def test_templates_of_another_embedder_are_loaded_but_never_used(
         )
     subject_id = await write_subject(database, collection, templates(2, dimension=512))
     galleries = Galleries(database, embedder)
-    await galleries.load()
+    await galleries.refresh()
     assert galleries.find("c").gallery.templates_of(subject_id).shape == (2, 512)
     with pytest.raises(EmbedderMismatch):
         galleries.find_usable("c")

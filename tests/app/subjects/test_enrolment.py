@@ -328,3 +328,18 @@ async def test_file_names_are_given_back_whatever_they_are(
         "/enroll", files=[("images", ("a\\ud800.jpg", picture("obama2"), "image/jpeg"))]
     )
     assert answer.status_code == 201
+
+
+async def test_conflicts_are_looked_for_among_those_enrolled_meanwhile(
+    settings: Any, serve: Any, picture: Picture
+) -> None:
+    async with serve(settings.model_copy(update={"inference_workers": 1})) as client:
+        files = [("images", ("x.jpg", picture("obama")))] * 20
+        long = asyncio.create_task(client.post("/enroll", files=files))
+        await asyncio.sleep(0.1)  # it has begun
+        short = await enrol(client, a=picture("obama2"))
+        answer = await long
+
+    assert (short.status_code, answer.status_code) == (201, 422)
+    (conflict,) = (each for each in answer.json()["rejected"] if "conflict" in each["reason"])
+    assert conflict["conflicting_subject_id"] == short.json()["subject"]["subject_id"]

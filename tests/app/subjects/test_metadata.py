@@ -1,12 +1,15 @@
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from httpx import AsyncClient, Response
 from pydantic import TypeAdapter, ValidationError
 
 from app.problems import InvalidMetadata
 from app.subjects.metadata import (
     MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
     SubjectText,
     check_metadata,
     parse_metadata,
@@ -59,3 +62,45 @@ def test_the_size_is_bounded_in_bytes() -> None:
 def test_texts_that_postgres_can_t_hold(text: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(SubjectText).validate_python(text)
+
+
+def nested(levels: int, *, lists: bool = False) -> dict[str, Any]:
+    """An object of so many levels, of which it is the outermost."""
+    metadata: Any = {}
+    for _ in range(levels - 2):
+        metadata = [0, metadata] if lists else {"a": metadata, "b": 0}
+    return {"a": metadata}
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_the_depth_is_bounded(lists: bool) -> None:
+    for levels in (31, MAX_METADATA_DEPTH):
+        check_metadata(nested(levels, lists=lists))
+    for levels in (MAX_METADATA_DEPTH + 1, 300):
+        with pytest.raises(InvalidMetadata, match="deep"):
+            check_metadata(nested(levels, lists=lists))
+
+
+async def test_what_is_stored_can_be_read_again(
+    client: AsyncClient, picture: Callable[[str], bytes], rows: Callable[[], dict[str, int]]
+) -> None:
+    files = {"images": ("x.jpg", picture("obama"))}
+
+    async def enrol(levels: int) -> Response:
+        data = {"metadata": json.dumps(nested(levels))}
+        return await client.post("/enroll", files=files, data=data)
+
+    before = rows()
+    for levels in (33, 300):
+        refused = await enrol(levels)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_metadata")
+    assert rows() == before
+
+    path = f"/subjects/{(await enrol(31)).json()['subject']['subject_id']}"
+    assert (await client.get(path)).json()["metadata"] == nested(31)
+    for levels in (33, 300):
+        refused = await client.patch(path, json={"metadata": nested(levels)})
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_metadata")
+    assert (await client.get(path)).json()["metadata"] == nested(31)
+    changed = await client.patch(path, json={"metadata": nested(32)})
+    assert changed.json()["metadata"] == nested(32)

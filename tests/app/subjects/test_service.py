@@ -99,6 +99,28 @@ async def test_filters(
     assert sorted(each["name"] for each in page["subjects"]) == found
 
 
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        pytest.param("Οδυσσέας", "ΟΔΥΣ", id="final-sigma"),
+        pytest.param("İpek Çelik", "İpek", id="dotted-i"),
+        pytest.param("50%_/x", "50%_/", id="wildcards"),
+    ],
+)
+async def test_names_and_prefixes_are_lowered_alike(
+    client: AsyncClient,
+    many_subjects: Callable[[int], list[UUID]],
+    database_url: str,
+    name: str,
+    prefix: str,
+) -> None:
+    many_subjects(2)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE subjects SET name = %s WHERE external_id = 'x1'", [name])
+    page = (await client.get("/subjects", params={"name_prefix": prefix})).json()
+    assert [each["name"] for each in page["subjects"]] == [name]
+
+
 async def test_a_subject_is_shown_with_its_samples(client: AsyncClient, picture: Picture) -> None:
     made = await enrol(client, picture("obama2"), picture("obama3"), name="Barack")
     shown = (await client.get(f"/subjects/{made['subject_id']}")).json()
@@ -205,3 +227,35 @@ async def test_writes_to_one_subject_at_once_all_happen(
     assert len(shown["samples"]) == shown["sample_count"] == 5
     (collection,) = (await client.get("/collections")).json()["collections"]
     assert collection["revision"] == collection["gallery"]["revision"] == 9
+
+
+async def test_a_change_and_the_end_of_its_collection_wait_for_one_another(
+    client: AsyncClient, picture: Picture, database_url: str
+) -> None:
+    subject = await enrol(client, picture("obama"))
+    path = f"/subjects/{subject['subject_id']}"
+
+    async def wait_for_waiting(connection: psycopg.Connection[Any], count: int) -> None:
+        """Return when so many transactions wait for a lock."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        for _ in range(500):
+            row = connection.execute(query).fetchone()
+            if row is not None and row[0] == count:
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail("the requests do not wait")
+
+    with (
+        psycopg.connect(database_url, autocommit=True) as watching,
+        psycopg.connect(database_url) as holding,
+    ):
+        holding.execute("SELECT FROM subjects FOR UPDATE")
+        changing = asyncio.create_task(client.patch(path, json={"name": "x"}))
+        await wait_for_waiting(watching, 1)
+        deleting = asyncio.create_task(client.delete("/collections/default"))
+        await wait_for_waiting(watching, 2)
+        holding.rollback()
+        changed, deleted = await asyncio.gather(changing, deleting)
+
+    assert (changed.status_code, deleted.status_code) == (200, 204)
+    assert (await client.get(path)).status_code == 404

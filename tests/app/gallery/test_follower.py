@@ -1,0 +1,160 @@
+"""Two services on one database, and one that could not follow its own write."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+
+import psycopg
+import pytest
+from httpx import AsyncClient
+
+from app.gallery import follower
+from app.logs import configure_logs
+from app.settings import Settings
+
+Picture = Callable[[str], bytes]
+Serve = Callable[[Settings], AbstractAsyncContextManager[AsyncClient]]
+Pair = tuple[AsyncClient, AsyncClient]
+
+SOON_S = 10 * follower.POLL_S
+
+
+@pytest.fixture
+async def pair(serve: Serve, settings: Settings) -> AsyncIterator[Pair]:
+    async with serve(settings) as one, serve(settings) as other:
+        yield one, other
+
+
+async def soon(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return when something has come true."""
+    async with asyncio.timeout(SOON_S):
+        while not await holds():
+            await asyncio.sleep(0.05)
+
+
+async def enrol(client: AsyncClient, picture: bytes, **data: str) -> str:
+    answer = await client.post("/enroll", files={"images": ("x.jpg", picture)}, data=data)
+    assert answer.status_code == 201, answer.text
+    subject_id: str = answer.json()["subject"]["subject_id"]
+    return subject_id
+
+
+async def found(client: AsyncClient, picture: bytes, **data: str) -> list[str] | None:
+    """Whom a picture is taken for; None if there is no such collection."""
+    answer = await client.post("/identify", files={"image": ("x.jpg", picture)}, data=data)
+    if answer.status_code == 404:
+        return None
+    return [each["subject_id"] for each in answer.json()["faces"][0]["candidates"]]
+
+
+async def test_what_one_service_writes_the_other_finds(pair: Pair, picture: Picture) -> None:
+    one, other = pair
+    probe = picture("obama2")
+    subject_id = await enrol(one, picture("obama"))
+
+    async def is_there() -> bool:
+        return await found(other, probe) == [subject_id]
+
+    async def is_gone() -> bool:
+        return await found(other, probe) == []
+
+    await soon(is_there)
+    assert (await one.delete(f"/subjects/{subject_id}")).status_code == 204
+    await soon(is_gone)
+
+
+async def test_collections_come_and_go(pair: Pair, picture: Picture) -> None:
+    one, other = pair
+    probe = picture("obama2")
+    assert (await one.post("/collections", json={"name": "staff"})).status_code == 201
+    subject_id = await enrol(one, picture("obama"), collection="staff")
+
+    async def is_there() -> bool:
+        return await found(other, probe, collection="staff") == [subject_id]
+
+    async def is_gone() -> bool:
+        return await found(other, probe, collection="staff") is None
+
+    await soon(is_there)
+    assert (await one.delete("/collections/staff")).status_code == 204
+    await soon(is_gone)
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH"])
+async def test_whoever_is_told_that_a_subject_is_gone_finds_it_no_more(
+    pair: Pair, picture: Picture, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    one, other = pair
+    subject_id = await enrol(one, picture("obama"))
+
+    async def is_there() -> bool:
+        return await found(other, picture("obama2")) == [subject_id]
+
+    await soon(is_there)
+    monkeypatch.setattr(follower, "POLL_S", 60)
+    await asyncio.sleep(2)  # the last look at the old pace
+    assert (await one.delete(f"/subjects/{subject_id}")).status_code == 204
+    assert await is_there()
+
+    answer = await other.request(method, f"/subjects/{subject_id}", json={})
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "subject_not_found")
+    assert await found(other, picture("obama2")) == []
+
+
+@contextmanager
+def samples_unreadable_after_a_write(database_url: str) -> Iterator[None]:
+    """Commit every write of the feed, but let nobody read templates from then on."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION hide() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN ALTER TABLE samples RENAME TO hidden; RETURN NULL; END'"
+        )
+        connection.execute("CREATE TRIGGER hide AFTER INSERT ON changes EXECUTE FUNCTION hide()")
+        try:
+            yield
+        finally:
+            connection.execute("DROP FUNCTION hide CASCADE")
+            connection.execute("ALTER TABLE IF EXISTS hidden RENAME TO samples")
+
+
+async def test_a_gallery_that_could_not_follow_a_deletion_is_healed(
+    client: AsyncClient,
+    picture: Picture,
+    database_url: str,
+    rows: Callable[[], dict[str, int]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("INFO")  # to the stream that is captured
+    subject_id = await enrol(client, picture("obama"))
+    with samples_unreadable_after_a_write(database_url):
+        assert (await client.delete(f"/subjects/{subject_id}")).status_code == 500
+        await asyncio.sleep(2.5 * follower.POLL_S)
+        assert await found(client, picture("obama2")) == [subject_id]
+    assert rows()["subjects"] == 0  # the deletion itself was committed
+
+    async def is_gone() -> bool:
+        return await found(client, picture("obama2")) == []
+
+    await soon(is_gone)
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert events.count("galleries_not_refreshed") == 1  # not once a second
+    assert events.count("galleries_refreshed_again") == 1
+
+
+async def test_the_follower_outlives_its_connections(
+    pair: Pair, picture: Picture, database_url: str
+) -> None:
+    one, other = pair
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    subject_id = await enrol(one, picture("obama"))
+
+    async def is_there() -> bool:
+        return await found(other, picture("obama2")) == [subject_id]
+
+    await soon(is_there)
