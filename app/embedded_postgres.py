@@ -42,7 +42,9 @@ START_TIMEOUT_S = 60.0
 ORPHANS_TIMEOUT_S = 3.0
 """The processes of a server that was killed need a moment to notice; until they have gone, Postgres
 refuses to start a new one on their data."""
-MAX_SOCKET_FOLDER_LENGTH = 80
+PORT = 5432
+"""Part of the socket's name; said everywhere, so that no PGPORT decides it."""
+MAX_SOCKET_FOLDER_BYTES = 80
 """A socket's path has room for 107 bytes, of which `.s.PGSQL.5432` takes some."""
 
 
@@ -61,6 +63,7 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedPostgresError: the wheel is not installed, or the server does not start.
         """
+        _forget_other_servers()
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
@@ -74,7 +77,8 @@ class EmbeddedPostgres:
             socket_folder = _wait_until_ready(folder)
             users_lock = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(users_lock, fcntl.LOCK_SH)
-        return cls(folder, f"postgresql://postgres@/{DATABASE}?host={socket_folder}", users_lock)
+        url = f"postgresql://postgres@/{DATABASE}?port={PORT}&host={socket_folder}"
+        return cls(folder, url, users_lock)
 
     def stop(self) -> None:
         """Leave the server; the last process to leave stops it."""
@@ -89,6 +93,12 @@ class EmbeddedPostgres:
             run(self.folder, "pg_ctl", "stop", "-D", "cluster", "-m", "fast", "-w")
             if socket_folder != self.folder:
                 shutil.rmtree(socket_folder, ignore_errors=True)
+
+
+def _forget_other_servers() -> None:
+    """Drop PGHOSTADDR, PGSERVICE, PGOPTIONS and so on, which libpq would mix into our address."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def _make_cluster(folder: Path) -> None:
@@ -119,11 +129,12 @@ def _start_server(folder: Path) -> None:
         lock_file.unlink()
     sockets = folder
     # Too long for a socket's path, or with characters that the option's own syntax would split.
-    if len(str(folder)) > MAX_SOCKET_FOLDER_LENGTH or not re.fullmatch(r"[\w./-]+", str(folder)):
+    too_long = len(os.fsencode(folder)) > MAX_SOCKET_FOLDER_BYTES
+    if too_long or not re.fullmatch(r"[A-Za-z0-9_./-]+", str(folder)):
         sockets = Path(tempfile.mkdtemp(prefix="cohort-postgres-"))
         if (user := server_user()) is not None:
             os.chown(sockets, user.pw_uid, user.pw_gid)
-    options = f"-c listen_addresses='' -c unix_socket_directories={sockets}"
+    options = f"-c port={PORT} -c listen_addresses='' -c unix_socket_directories={sockets}"
     deadline = time.monotonic() + ORPHANS_TIMEOUT_S
     while True:
         try:
@@ -147,7 +158,7 @@ def _wait_until_ready(folder: Path) -> Path:
         try:
             sockets = _socket_folder(folder)
             with psycopg.connect(
-                host=str(sockets), user="postgres", dbname="postgres", autocommit=True
+                host=str(sockets), port=PORT, user="postgres", dbname="postgres", autocommit=True
             ) as connection:
                 present = connection.execute(
                     "SELECT FROM pg_database WHERE datname = %s", [DATABASE]

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from models.decode import DecodeLimits
 from models.detect import DetectorSettings
@@ -23,7 +25,11 @@ _DETECT = DetectorSettings()
 class Settings(BaseSettings):
     """All settings. Each is documented in docs/reference/settings.md, which a test compares."""
 
-    model_config = SettingsConfigDict(env_prefix="COHORT_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="COHORT_",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a password
+    )
 
     data_dir: Path = Field(
         Path("var"), description="Folder of the embedded Postgres and of `admin.key`."
@@ -86,3 +92,16 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log records that are written."
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                backend = make_url(value.get_secret_value()).get_backend_name()
+            except (ArgumentError, ValueError):
+                backend = ""
+            if backend not in ("postgresql", "postgres"):
+                # Outside the handler, whose errors may quote the password.
+                raise ValueError("should be postgresql://user:password@host:port/database")
+        return value

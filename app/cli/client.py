@@ -171,6 +171,11 @@ class Client:
                 f"The service at {self.url} does not accept this API key.",
                 hint="Name another with --key or COHORT_API_KEY; `cohort keys create` makes one.",
             )
+        if response.is_server_error and response.status_code not in RETRIED_STATUSES:
+            # It says nothing about the pictures: the same call may well succeed later.
+            raise Failure(
+                f"The service at {self.url} failed (status {response.status_code}): {detail}"
+            )
         if code in HOPELESS_CODES or response.status_code in RETRIED_STATUSES:
             raise Failure(detail)
         raise Refusal(code, detail, body)

@@ -15,7 +15,7 @@ from app.cli.client import (
     UrlOption,
     find_key,
 )
-from app.cli.output import EXIT_NOT_ALL, Failure, answers
+from app.cli.output import EXIT_NOT_ALL, Failure, answers, printable
 
 NOTHING = "-"
 
@@ -47,7 +47,8 @@ def identify(
 
     Exit code 0: every file was looked at; 1: some were refused, and the table says why.
     """
-    contents = [(path, _read(path)) for path in files]
+    for path in files:
+        _check(path)
     fields = {"collection": collection}
     if max_fpir is not None:
         fields["max_fpir"] = str(max_fpir)
@@ -61,15 +62,16 @@ def identify(
     refused = False
     with Client(url, find_key(key)) as client:
         client.check_reachable()
-        for path, content in contents:
+        for path in files:
+            name = printable(path)
             try:
-                answer = client.identify(path.name, content, **fields)
+                answer = client.identify(printable(path.name), _read(path), **fields)
             except Refusal as refusal:
                 refused = True
-                table.add_row(str(path), NOTHING, "refused", refusal.detail, NOTHING, NOTHING)
+                table.add_row(name, NOTHING, "refused", refusal.detail, NOTHING, NOTHING)
             else:
                 for row in _rows(answer):
-                    table.add_row(str(path), *row)
+                    table.add_row(name, *row)
     answers.print(table)
     if refused:
         raise typer.Exit(EXIT_NOT_ALL)
@@ -92,8 +94,22 @@ def display_name(candidate: dict[str, Any]) -> str:
     return str(candidate["name"] or candidate["external_id"] or candidate["subject_id"])
 
 
+def _check(path: Path) -> None:
+    """Say before the first call that a file can't be read; its content is not kept for that."""
+    # A pipe, as a shell makes one of `<(command)`, can be opened only once.
+    if not path.is_fifo():
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Failure(f"{path} can't be read: {error.strerror}.") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> Failure:
+    return Failure(f"{printable(path)} can't be read: {error.strerror}.")

@@ -1,6 +1,8 @@
 """Where the commands write, and the one kind of error that they end with."""
 
+import os
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
@@ -12,6 +14,11 @@ notes = Console(stderr=True)
 # Exit codes, the same for every command; 2 is the command line parser's own, for wrong usage.
 EXIT_NOT_ALL = 1
 EXIT_FAILED = 3
+
+
+def printable(path: str | Path) -> str:
+    r"""Give a path as text that every file and terminal takes: bytes out of place as \xff."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 class Failure(Exception):

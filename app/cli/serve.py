@@ -10,6 +10,9 @@ import typer
 from app.cli.configuration import load_settings
 from app.cli.output import Failure
 
+BACKLOG = 2048
+"""Connections that wait to be accepted; the server's own default."""
+
 
 def serve(
     host: Annotated[
@@ -45,6 +48,8 @@ def serve(
 def _listen(host: str, port: int) -> socket.socket:
     """Take the address, so that it is ours before the long part of the start.
 
+    Whoever connects before its end waits for it.
+
     Raises:
         Failure: it can't be had.
     """
@@ -56,6 +61,8 @@ def _listen(host: str, port: int) -> socket.socket:
         # Connections of a service that has just stopped must not keep the next one out.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        # Two that both only bind get the same address, and one would find out after its start.
+        listener.listen(BACKLOG)
     except OSError as error:
         raise Failure(
             f"Can't listen on {host} port {port}: {error.strerror}.",

@@ -6,9 +6,10 @@ import uvicorn
 from rich.text import Text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.cli.output import notes
+from app.cli.output import Failure, notes
 from app.cli.start_errors import start_errors_as_failures
 from app.main import create_app
+from app.postgres_programs import EmbeddedPostgresError
 from app.settings import Settings
 
 # Requests that are being answered get this long when the service is told to stop.
@@ -23,10 +24,11 @@ def run(settings: Settings, listener: socket.socket) -> None:
         listener: bound; closed in the end.
 
     Raises:
-        Failure: the service can't start, and its operator can do something about it.
+        Failure: the service can't start, and its operator can do something about it; or it did not
+            stop in good order.
         KeyboardInterrupt: it was stopped with Ctrl-C, in good order.
     """
-    application = _RememberingStart(create_app(settings))
+    application = _RememberingErrors(create_app(settings))
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -41,13 +43,19 @@ def run(settings: Settings, listener: socket.socket) -> None:
     )
     try:
         _AnnouncingServer(config, settings).run(sockets=[listener])
-    except SystemExit:
-        # How the server ends when the application does not start: without a word about why.
-        if application.start_error is None:
+    except (SystemExit, KeyboardInterrupt):
+        # How the server ends after a signal, and when the application does not start: without a
+        # word about why.
+        if application.error is None:
             raise
-    if application.start_error is not None:
+    if application.error is None:
+        return
+    if not application.started:
         with start_errors_as_failures():
-            raise application.start_error
+            raise application.error
+    if isinstance(application.error, EmbeddedPostgresError | OSError):
+        raise Failure(f"The service did not stop in good order: {application.error}")
+    raise application.error
 
 
 class _AnnouncingServer(uvicorn.Server):
@@ -56,17 +64,29 @@ class _AnnouncingServer(uvicorn.Server):
         self._settings = settings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started and sockets:
-            _announce(_url(sockets[0]), self._settings)
+        try:
+            await super().startup(sockets)
+            if self.started and sockets:
+                _announce(_url(sockets[0]), self._settings)
+        except BaseException:
+            # The application has started, or is past it: nobody else would close its database.
+            await self.lifespan.shutdown()
+            raise
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            # A second Ctrl-C ends the requests, but must not leave a Postgres behind.
+            await self.lifespan.shutdown()
 
 
-class _RememberingStart:
-    """Keeps the error of a failed start, which the server would only log as a traceback."""
+class _RememberingErrors:
+    """Keeps the error of a failed start or stop, which the server would only log as a traceback."""
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
-        self.start_error: Exception | None = None
+        self.started = False
+        self.error: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -74,12 +94,13 @@ class _RememberingStart:
             return
 
         async def send_without_traceback(message: Message) -> None:
+            self.started = self.started or message["type"] == "lifespan.startup.complete"
             await send({"type": message["type"]})
 
         try:
             await self._application(scope, receive, send_without_traceback)
         except Exception as error:  # noqa: BLE001  (raised again by `run`)
-            self.start_error = error
+            self.error = error
 
 
 def _url(listener: socket.socket) -> str:

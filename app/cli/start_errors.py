@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import OperationalError
+from alembic.util import CommandError
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.cli.output import Failure
 from app.postgres_programs import EmbeddedPostgresError
 from models.calibration import CalibrationInvalid
-from models.runtime import ProviderMissing
+from models.runtime import NetInvalid, ProviderMissing
 from models.zoo import ManifestInvalid
 
 
@@ -21,16 +23,30 @@ def start_errors_as_failures() -> Iterator[None]:
     """
     try:
         yield
-    except OperationalError as error:
+    except DBAPIError as error:
+        if isinstance(error.orig, InsufficientPrivilege):
+            raise Failure(
+                f"The database can't be used: {error.orig.diag.message_primary}",
+                hint="The role in COHORT_DATABASE_URL must be allowed to create tables there.",
+            ) from error
+        # Without a statement the connection itself failed, for example over an unknown option.
+        if not isinstance(error, OperationalError) and error.statement is not None:
+            raise
         # The driver names server, port and user, never the password.
         raise Failure(
             f"The database can't be used: {' '.join(str(error.orig).split())}",
             hint="COHORT_DATABASE_URL says where it is.",
         ) from error
+    except CommandError as error:
+        raise Failure(
+            f"The database was last used by another version of Cohort: {error}.",
+            hint="Start that version or a newer one; there is no way back to an older one.",
+        ) from error
     except (
         CalibrationInvalid,
         EmbeddedPostgresError,
         ManifestInvalid,
+        NetInvalid,
         OSError,
         ProviderMissing,
     ) as error:

@@ -1,5 +1,6 @@
 """SQL of subjects, samples and variants."""
 
+import re
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -76,11 +77,18 @@ async def list_subjects(
     if external_id is not None:
         statement = statement.where(SubjectRow.external_id == external_id)
     if name_prefix is not None:
+        escaped = re.sub(r"[/%_]", r"/\g<0>", name_prefix)
+        # Lowered by Postgres like the names: Python's rules are others (a Greek final sigma).
         statement = statement.where(
-            func.lower(SubjectRow.name).startswith(name_prefix.lower(), autoescape=True)
+            func.lower(SubjectRow.name).startswith(func.lower(escaped), escape="/")
         )
     statement = statement.order_by(SubjectRow.created_at, SubjectRow.id).limit(limit)
     return [StoredSubject(*row) for row in await session.execute(statement)]
+
+
+async def collection_of(session: AsyncSession, subject_id: UUID) -> UUID | None:
+    """Find the collection that a subject is in."""
+    return await session.scalar(select(SubjectRow.collection_id).where(SubjectRow.id == subject_id))
 
 
 async def lock_subject(session: AsyncSession, subject_id: UUID) -> SubjectRow | None:

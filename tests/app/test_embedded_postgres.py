@@ -144,13 +144,29 @@ def test_a_start_that_was_killed_half_way_is_no_hindrance(folder: Path) -> None:
     server.stop()
 
 
-@pytest.mark.parametrize("name", ["with space, and 'quotes'", "long" * 40])
+@pytest.mark.parametrize("name", ["with space, and 'quotes'", "long" * 40, "写真の記録" * 12])
 def test_any_folder_will_do(folder: Path, name: str) -> None:
     server = EmbeddedPostgres.start(folder.with_name(name))
     assert version(server.url)
     sockets = Path(server.url.split("host=")[1])
     server.stop()
     assert not sockets.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PGPORT", "6543"), ("PGHOSTADDR", "127.0.0.9"), ("PGSERVICE", "none"), ("PGOPTIONS", "-x")],
+)
+def test_variables_for_another_server_do_not_mislead_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    server = EmbeddedPostgres.start(folder)
+    # One who uses the address has the variable.
+    if name == "PGPORT":
+        monkeypatch.setenv(name, value)
+    assert version(server.url)
+    server.stop()
 
 
 def test_an_older_version_s_data_is_not_touched(folder: Path) -> None:

@@ -43,6 +43,19 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["garbage", "", "u:secret@h/d", "postgresql://u:secret@h:port/d", "mysql://u:secret@h/d"],
+)
+def test_a_database_url_that_is_none_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("COHORT_DATABASE_URL", url)
+    with pytest.raises(ValidationError, match="should be postgresql://") as caught:
+        Settings()
+    assert "secret" not in str(caught.value)
+
+
 def test_wrong_values_and_changes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError):
         setattr(Settings(), "log_level", "DEBUG")  # noqa: B010  (mypy knows that it can't be)

@@ -13,7 +13,7 @@ from app.cli.importing.report import counts_table, reasons_table, write_rejectio
 from app.cli.importing.run import run
 from app.cli.importing.sources import Source, read_csv, read_folders
 from app.cli.importing.upload import Target
-from app.cli.output import EXIT_NOT_ALL, answers, notes
+from app.cli.output import EXIT_NOT_ALL, answers, notes, printable
 
 EXIT_INTERRUPTED = 130
 
@@ -125,11 +125,18 @@ def _conclude(source: Source, journal: Journal, report: Path) -> None:
     answers.print(counts_table(entries, file_count=source.file_count))
     if source.ignored_files:
         notes.print(f"files left because of their names: {source.ignored_files}")
-    notes.print(Text(f"journal: {journal.path}"))
+    if source.unnameable:
+        count, example = len(source.unnameable), source.unnameable[0]
+        notes.print(
+            Text(f"pictures left because their names are not UTF-8: {count}, such as {example}"),
+            soft_wrap=True,
+        )
+        notes.print("Give them other names and run the same command again.")
+    notes.print(Text(f"journal: {printable(journal.path)}"))
     if rejected:
         answers.print()
         answers.print(reasons_table(rejected))
         write_rejections(report, rejected)
-        notes.print(Text(f"rejected pictures: {report}"))
-    if len(rejected) or len(entries) < source.file_count:
+        notes.print(Text(f"rejected pictures: {printable(report)}"))
+    if rejected or source.unnameable or len(entries) < source.file_count:
         raise typer.Exit(EXIT_NOT_ALL)

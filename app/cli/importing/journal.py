@@ -36,7 +36,11 @@ class FileState:
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one file. `path` is relative to the folder of the import."""
+    """What became of one file. `path` is relative to the folder of the import.
+
+    `fields` are the form fields that a rejected picture was judged under; None where nothing was
+    said about the picture itself, so that the next run sends it again.
+    """
 
     path: str
     size_bytes: int
@@ -45,6 +49,7 @@ class Entry:
     status: Status
     reason: str = ""
     detail: str = ""
+    fields: dict[str, str] | None = None
 
 
 class Journal:
@@ -76,11 +81,12 @@ class Journal:
             whole = text[: text.rfind("\n") + 1]
             if not whole and first_line.startswith(text):
                 whole = first_line
-            first, *lines = (json.loads(line) for line in whole.splitlines())
+            # Not splitlines(): a file's name may hold what Unicode takes for the end of a line.
+            first, *lines = (json.loads(line) for line in whole.split("\n")[:-1])
             entries = {entry.path: entry for entry in (Entry(**line) for line in lines)}
             if first != header:
                 raise Failure(
-                    f"{path} is the journal of another import: {whole.splitlines()[0]}",
+                    f"{path} is the journal of another import: {json.dumps(first)}",
                     hint="Name another file with --journal, or remove this one to begin anew.",
                 )
             if whole != text:
@@ -101,9 +107,14 @@ class Journal:
             return None
         return entry
 
+    def settles(self, path: str, state: FileState, fields: dict[str, str]) -> bool:
+        """Tell whether sending this content with these form fields could bring nothing new."""
+        entry = self.find(path, state)
+        return entry is not None and (entry.status != "rejected" or entry.fields == fields)
+
     def record(self, entries: Sequence[Entry]) -> None:
         """Add entries, on disk before in memory."""
-        text = "".join(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
+        text = "".join(json.dumps(asdict(entry)) + "\n" for entry in entries)
         with self._lock:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(text)

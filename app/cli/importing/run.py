@@ -41,7 +41,7 @@ def run(target: Target, source: Source, journal: Journal, *, parallel: int) -> i
         with ThreadPoolExecutor(parallel, thread_name_prefix="upload") as pool:
             try:
                 for subject in source.subjects:
-                    files = _left(subject, source, journal)
+                    files = _left(subject, source, journal, target.fields)
                     progress.advance(bar, len(subject.files) - len(files))
                     if not files:
                         continue
@@ -63,12 +63,12 @@ def run(target: Target, source: Source, journal: Journal, *, parallel: int) -> i
     return sent
 
 
-def _left(subject: Subject, source: Source, journal: Journal) -> list[str]:
-    """The files that the journal does not have as they are now."""
+def _left(subject: Subject, source: Source, journal: Journal, fields: dict[str, str]) -> list[str]:
+    """The files that the journal does not have as they are now, or as rejected otherwise."""
     return [
         file
         for file in subject.files
-        if journal.find(file, FileState.of(source.root / file)) is None
+        if not journal.settles(file, FileState.of(source.root / file), fields)
     ]
 
 

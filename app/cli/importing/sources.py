@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.cli.output import Failure
+from app.cli.output import Failure, printable
 
 # What the service can decode. Other files in a folder (notes, thumbnails' databases) are passed by.
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -31,6 +31,8 @@ class Source:
     root: Path
     subjects: Sequence[Subject]
     ignored_files: int
+    unnameable: Sequence[str] = ()
+    """Pictures whose names are not UTF-8, in a form that can be printed."""
 
     @property
     def file_count(self) -> int:
@@ -49,20 +51,24 @@ def read_folders(root: Path) -> Source:
     if not root.is_dir():
         raise Failure(f"{root} is not a folder.")
     subjects: list[Subject] = []
+    unnameable: list[str] = []
     ignored = 0
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         files = sorted(path for path in folder.iterdir() if path.is_file())
         pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
         ignored += len(files) - len(pictures)
-        if pictures:
-            relative = tuple(path.relative_to(root).as_posix() for path in pictures)
-            subjects.append(Subject(folder.name, folder.name.replace("_", " "), relative))
-    if not subjects:
+        relative = [path.relative_to(root).as_posix() for path in pictures]
+        # Neither a form nor a report can carry the others: bytes that stand for no characters.
+        named = tuple(path for path in relative if path == printable(path))
+        unnameable += [printable(path) for path in relative if path not in named]
+        if named:
+            subjects.append(Subject(folder.name, folder.name.replace("_", " "), named))
+    if not subjects and not unnameable:
         raise Failure(
             f"No pictures found: {root} should hold one folder for each person.",
             hint="Pictures are files that end in .jpg, .jpeg, .png or .webp.",
         )
-    return Source(root, subjects, ignored)
+    return Source(root, subjects, ignored, unnameable)
 
 
 def read_csv(file: Path, root: Path) -> Source:

@@ -14,6 +14,7 @@ PICTURES_A_CALL = 20
 """What one call of the service takes."""
 
 DUPLICATE = "duplicate_picture"
+TOO_LARGE = "request_too_large"
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,25 @@ def upload(
                 content = (root / path).read_bytes()
             except OSError as error:
                 unread = _File(path, state, b"")
-                record([_entry(subject, unread, "unreadable_file", error.strerror or "")])
+                record([_entry(subject, unread, "unreadable_file", error.strerror or "", None)])
             else:
                 loaded.append(_File(path, state, content))
         if loaded:
-            subject_id, entries = _enroll(target, subject, subject_id, loaded)
-            record(entries)
+            subject_id = _enroll(target, subject, subject_id, loaded, record)
 
 
 def _enroll(
-    target: Target, subject: Subject, subject_id: str | None, files: Sequence[_File]
-) -> tuple[str | None, list[Entry]]:
-    """Make one call, two where the external_id turns out to be taken."""
+    target: Target,
+    subject: Subject,
+    subject_id: str | None,
+    files: Sequence[_File],
+    record: Callable[[Sequence[Entry]], None],
+) -> str | None:
+    """Make one call, and others where the external_id is taken or the call is too large.
+
+    Returns:
+        The subject's id; None while there is no such subject.
+    """
     if subject_id is None:
         whose = {"external_id": subject.external_id, "name": subject.name}
         if subject.metadata:
@@ -86,29 +94,47 @@ def _enroll(
         )
     except Refusal as refusal:
         if refusal.code == "external_id_taken" and subject_id is None:
-            return _enroll(target, subject, str(refusal.body["subject_id"]), files)
-        return subject_id, _refused(subject, files, refusal)
-    rejected = _rejections(subject, files, answer["rejected"])
-    enrolled = [_entry(subject, files[item["index"]]) for item in answer["accepted"]]
-    return str(answer["subject"]["subject_id"]), enrolled + rejected
+            return _enroll(target, subject, str(refusal.body["subject_id"]), files, record)
+        if refusal.code == TOO_LARGE and len(files) > 1:
+            # Too large together, which says nothing about each of them.
+            half = len(files) // 2
+            subject_id = _enroll(target, subject, subject_id, files[:half], record)
+            return _enroll(target, subject, subject_id, files[half:], record)
+        record(_refused(target, subject, files, refusal))
+        return subject_id
+    rejected = _rejections(target, subject, files, answer["rejected"])
+    record([_entry(subject, files[item["index"]]) for item in answer["accepted"]] + rejected)
+    return str(answer["subject"]["subject_id"])
 
 
-def _refused(subject: Subject, files: Sequence[_File], refusal: Refusal) -> list[Entry]:
+def _refused(
+    target: Target, subject: Subject, files: Sequence[_File], refusal: Refusal
+) -> list[Entry]:
     if "rejected" in refusal.body:
-        return _rejections(subject, files, refusal.body["rejected"])
-    return [_entry(subject, file, refusal.code, refusal.detail) for file in files]
+        return _rejections(target, subject, files, refusal.body["rejected"])
+    # What else refuses a call is not about its pictures (a name that is too long, say).
+    fields = target.fields if refusal.code == TOO_LARGE else None
+    return [_entry(subject, file, refusal.code, refusal.detail, fields) for file in files]
 
 
 def _rejections(
-    subject: Subject, files: Sequence[_File], rejected: Sequence[dict[str, Any]]
+    target: Target, subject: Subject, files: Sequence[_File], rejected: Sequence[dict[str, Any]]
 ) -> list[Entry]:
     return [
-        _entry(subject, files[item["index"]], str(item["reason"]), str(item["detail"]))
+        _entry(
+            subject, files[item["index"]], str(item["reason"]), str(item["detail"]), target.fields
+        )
         for item in rejected
     ]
 
 
-def _entry(subject: Subject, file: _File, reason: str = "", detail: str = "") -> Entry:
+def _entry(
+    subject: Subject,
+    file: _File,
+    reason: str = "",
+    detail: str = "",
+    fields: dict[str, str] | None = None,
+) -> Entry:
     status: Status = "enrolled"
     if reason:
         status = "already_there" if reason == DUPLICATE else "rejected"
@@ -120,4 +146,5 @@ def _entry(subject: Subject, file: _File, reason: str = "", detail: str = "") ->
         status=status,
         reason=reason,
         detail=detail,
+        fields=fields,
     )

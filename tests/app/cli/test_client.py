@@ -105,6 +105,16 @@ def test_one_that_stays_busy_is_given_up() -> None:
     assert not isinstance(failure.value, Refusal)
 
 
+def test_an_error_of_the_service_is_no_refusal_of_the_pictures() -> None:
+    with (
+        scripted((500, problem("internal_error"))) as url,
+        Client(url, "key") as client,
+        pytest.raises(Failure, match=r"failed \(status 500\): About internal_error\.") as failure,
+    ):
+        client.enroll([("obama.jpg", OBAMA)])
+    assert not isinstance(failure.value, Refusal)
+
+
 def test_a_stopped_client_sends_nothing(free_port: int) -> None:
     with Client(f"http://127.0.0.1:{free_port}", "key") as client:
         client.stop()

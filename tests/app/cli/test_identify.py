@@ -1,5 +1,8 @@
 """`cohort identify`: one line a face."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from app.cli.identify import display_name
@@ -42,6 +45,26 @@ def test_a_refused_file_is_said_and_the_others_are_answered(
     assert done.code == 1
     assert "refused" in done.out
     assert "no face" in done.out
+
+
+def test_a_file_that_can_not_be_read_is_said_before_anything_is_sent(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    nowhere = ("--url", "http://127.0.0.1:1", "--key", "k")
+    for path, reason in ((tmp_path, "Is a directory"), (tmp_path / "none.jpg", "No such file")):
+        done = cohort("identify", PICTURES / "cat.jpg", path, *nowhere)
+        assert done.code == 3
+        assert done.err.startswith(f"cohort: {path} can't be read: {reason}")
+
+
+def test_a_name_that_is_not_utf_8_is_shown_all_the_same(
+    cohort: Cohort, known: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    file.write_bytes((PICTURES / "cat.jpg").read_bytes())
+    done = cohort("identify", file, *known)
+    assert done.code == 0
+    assert "caf\\xe9.jpg" in done.out
 
 
 def test_an_unknown_collection_is_a_failure(cohort: Cohort, known: list[str]) -> None:

@@ -1,11 +1,13 @@
 """`cohort serve` as its operator sees it: the first lines, the signals, the errors of a start."""
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,68 @@ def test_a_port_that_is_taken_is_said(running: Running, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_of_two_started_at_once_on_one_port_one_runs(folder: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    pair = [start(folder / name, "--port", port) for name in "ab"]
+    # The one that lost the race ends long before the other has loaded.
+    while all(process.poll() is None for process in pair):
+        time.sleep(0.02)
+    (lost,) = (process for process in pair if process.poll() is not None)
+    (runs,) = (process for process in pair if process is not lost)
+    _, said = lost.communicate()
+    assert lost.returncode == 3, said
+    assert said.startswith(f"cohort: Can't listen on 127.0.0.1 port {port}: Address already")
+    runs.terminate()
+    _, said = runs.communicate(timeout=60)
+    assert runs.returncode == 0, said
+
+
+def read_until_ready(process: "subprocess.Popen[str]") -> str:
+    """Wait for a service's first lines; gives its address."""
+    assert process.stderr is not None
+    url = next(line.split()[-1] for line in process.stderr if line.startswith("Cohort listens"))
+    next(line for line in process.stderr if line.startswith("admin key"))
+    return url
+
+
+def test_an_error_at_the_stop_is_not_told_as_one_of_the_start(folder: Path) -> None:
+    process = start(folder, "--port", "0")
+    read_until_ready(process)
+    lock = folder / "postgres" / "cluster" / "postmaster.pid"
+    postmaster = int(lock.read_text().splitlines()[0])
+    lock.unlink()
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    os.kill(postmaster, signal.SIGINT)
+    assert process.returncode == 3, said
+    assert "cohort: The service did not stop in good order: " in said
+    assert "can't start" not in said
+    assert "Traceback" not in said
+
+
+def test_a_second_ctrl_c_leaves_no_postgres_behind(folder: Path) -> None:
+    process = start(folder, "--port", "0")
+    port = int(read_until_ready(process).rpartition(":")[2])
+    lock = folder / "postgres" / "cluster" / "postmaster.pid"
+    key = (folder / "admin.key").read_text().strip()
+    with socket.create_connection(("127.0.0.1", port)) as unfinished:
+        unfinished.sendall(
+            b"POST /identify HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n"
+            b"Authorization: Bearer " + key.encode() + b"\r\n\r\n"
+        )
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=15)
+    assert process.returncode == 0, said
+    assert not lock.exists()
+
+
 def test_a_host_that_is_not_here_is_said(tmp_path: Path) -> None:
     done = cohort_process("serve", "--host", "203.0.113.1", COHORT_DATA_DIR=str(tmp_path))
     assert done.code == 3
@@ -104,6 +168,11 @@ def test_the_port_is_free_again_at_once(running: Running) -> None:
             {"COHORT_DATABASE_URL": "postgresql://nobody:secret@127.0.0.1:1/none"},
             "The database can't be used: ",
             id="database",
+        ),
+        pytest.param(
+            {"COHORT_DATABASE_URL": "postgresql://u:secret@h:port/d"},
+            "COHORT_DATABASE_URL: Value error, should be postgresql://",
+            id="database-url",
         ),
         pytest.param({"COHORT_DATA_DIR": "/proc/none"}, "/proc/none", id="data-dir"),
     ],

@@ -1,7 +1,9 @@
+import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import psycopg
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
@@ -141,6 +143,24 @@ async def test_an_admin_key_of_an_older_database_is_replaced(
     await service.ensure_admin_key(database, data_dir=tmp_path)
     assert (tmp_path / "admin.key").read_text().startswith("cohort_")
     assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
+
+
+async def test_the_admin_key_s_file_is_on_the_disk_before_the_key_counts(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    really_sync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        with psycopg.connect(database_url) as connection:
+            assert connection.execute("SELECT FROM api_keys").fetchall() == []
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        really_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    data_dir = tmp_path / "new" / "data"
+    await service.ensure_admin_key(database, data_dir=data_dir)
+    assert synced == [data_dir / "admin.new", data_dir, data_dir.parent, tmp_path]
 
 
 async def test_scopes_hold_on_every_route(app: FastAPI, client: AsyncClient) -> None:

@@ -127,6 +127,49 @@ def test_what_is_rejected_is_reported_until_it_is_better(
     assert not (workplace / "left.jsonl").exists()
 
 
+def test_what_other_options_may_take_is_sent_again(
+    cohort: Cohort, target: list[str], workplace: Path
+) -> None:
+    person = workplace.parent / "people" / "pair"
+    person.mkdir(parents=True)
+    with Image.open(PICTURES / "obama2.jpg") as one, Image.open(PICTURES / "biden.jpg") as other:
+        height = min(one.height, other.height)
+        both = Image.new("RGB", (one.width + other.width, height))
+        both.paste(one, (0, 0))
+        both.paste(other, (one.width, 0))
+        both.save(person / "both.jpg")
+    command = ("import", person.parent, *target)
+    first, again = cohort(*command), cohort(*command)
+    assert (first.code, again.code) == (1, 1), first.err
+    assert "multiple_faces" in first.out
+    assert "sent now: 0 of 1" in again.err
+    done = cohort(*command, "--select", "largest")
+    assert done.code == 0, done.out
+    assert "sent now: 1 of 1" in done.err
+    assert "sent now: 0 of 1" in cohort(*command).err
+
+
+def test_names_that_are_not_utf_8_are_said_and_the_others_enrolled(
+    cohort: Cohort, running: Running, target: list[str], workplace: Path
+) -> None:
+    people = workplace.parent / "people"
+    odd = "Zo\u2028e\u0085"
+    (people / odd).mkdir(parents=True)
+    content = (PICTURES / "obama2.jpg").read_bytes()
+    (people / odd / "a\u2028.jpg").write_bytes(content)
+    for path in (people / odd / os.fsdecode(b"f\xfc.jpg"), people / os.fsdecode(b"\xfc") / "1.jpg"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    for _ in range(2):
+        done = cohort("import", people, *target, "--report", workplace / "left.csv")
+        assert done.code == 1, done.err
+        assert counts(done.words) == {"enrolled": 1, "already there": 0, "rejected": 0}
+        assert "names are not UTF-8: 2, such as " in done.err
+        assert "\\xfc" in done.err
+    assert "sent now: 0 of 1" in done.err
+    assert samples(running, target) == {odd: 1}
+
+
 def test_rows_of_a_csv_with_metadata(
     cohort: Cohort, running: Running, target: list[str], workplace: Path
 ) -> None:

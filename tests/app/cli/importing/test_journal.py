@@ -1,6 +1,7 @@
 """The journal: what it keeps over a stop, a crash and a change of mind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,28 @@ def test_what_was_recorded_is_there_after_opening_again(tmp_path: Path) -> None:
     again = open_journal(tmp_path)
     assert again.find("ada/1.jpg", FileState(3, 4)) == entry("ada/1.jpg")
     assert again.find("ada/3.jpg", FileState(3, 4)) is None
+
+
+def test_line_ends_and_bytes_in_names_do_not_break_it(tmp_path: Path) -> None:
+    names = ["a\u2028b.jpg", "a\u0085b.jpg", "a\nb\r.jpg", "a\udcffb.jpg"]
+    open_journal(tmp_path).record([entry(name) for name in names])
+    assert (tmp_path / "journal.jsonl").read_bytes().isascii()
+    again = open_journal(tmp_path)
+    assert all(again.find(name, FileState(3, 4)) == entry(name) for name in names)
+
+
+def test_only_a_rejection_under_the_same_fields_is_settled(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    state, largest = FileState(3, 4), {"select": "largest"}
+    judged = replace(entry("judged.jpg"), fields={})
+    enrolled = replace(entry("enrolled.jpg"), status="enrolled")
+    journal.record([judged, enrolled, entry("unjudged.jpg")])
+    for known in (journal, open_journal(tmp_path)):
+        assert known.settles("judged.jpg", state, {})
+        assert not known.settles("judged.jpg", state, largest)
+        assert known.settles("enrolled.jpg", state, largest)
+        assert not known.settles("unjudged.jpg", state, {})
+        assert not known.settles("other.jpg", state, {})
 
 
 def test_a_changed_file_is_new_and_its_last_entry_counts(tmp_path: Path) -> None:
