@@ -1,4 +1,5 @@
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,7 @@ def test_a_service_of_its_own_whatever_the_operator_has_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COHORT_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/operators-own")
-    with running_service(sys.executable) as service:
-        client = service.client()
+    with running_service(sys.executable) as service, closing(service.client()) as client:
         status, body = client.post(
             "/enroll", [("images", (DATA / "obama.jpg").read_bytes())], {"external_id": "p-44"}
         )
