@@ -46,6 +46,9 @@ class Client:
             raise RuntimeError(f"identify answered {status}: {body}")
         return body
 
+    def close(self) -> None:
+        self._connection.close()
+
     def _ask(
         self, method: str, path: str, body: bytes | None, content_type: str | None
     ) -> tuple[int, dict[str, Any]]:
