@@ -19,8 +19,8 @@ Select = Literal["largest", "center"]
 
 SURE_DETECTION_SCORE = 0.95
 """Beside a face of this score, lesser ones do not make a picture ambiguous: in two portraits the
-detector took a thing that is no face for one, at 0.85 and 0.92. Of the centred faces in 958 pictures
-of Labeled Faces in the Wild one in a thousand scores below 0.94."""
+detector took a thing that is no face for one, at 0.85 and 0.92. Of the centred faces in 958
+pictures of Labeled Faces in the Wild one in a thousand scores below 0.94."""
 
 SEVERAL_FACES = "The picture shows several faces; `select=largest` or `select=center` chooses one."
 
