@@ -24,7 +24,7 @@ from benchmarks.report import write_results
 from models.arrays import Floats, Picture
 from models.detect import Detections, DetectorNets, DetectorSettings, detect
 from models.weights import MTCNN_FOLDER
-from training.facenet import facenet_mtcnn
+from training.export.facenet import facenet_mtcnn
 
 PICTURES = 1000
 SMALLEST_FACES_PX = (20, 40)

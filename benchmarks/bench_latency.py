@@ -156,7 +156,7 @@ def facenet_works(
     try:
         import torch
 
-        from training.facenet import facenet_mtcnn
+        from training.export.facenet import facenet_mtcnn
     except ImportError:
         return {}
     torch.set_num_threads(1)

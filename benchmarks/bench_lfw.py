@@ -20,7 +20,7 @@ from benchmarks.measures import auc, fnir, ten_fold_accuracy, threshold_at_fpir
 from benchmarks.report import write_results
 from benchmarks.service import Client, Service, running_service
 from models.identifier import QueryPath
-from training.pictures import centre_templates
+from training.embedding.pictures import centre_templates
 
 FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
 CLIENTS = 4

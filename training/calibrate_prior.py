@@ -13,7 +13,7 @@ from models.arrays import Floats
 from models.identifier import QueryPath
 from models.tails import fit_generalised_pareto
 from models.zoo import EmbedderManifest
-from training.pictures import centre_templates, chosen_pictures
+from training.embedding.pictures import centre_templates, chosen_pictures
 
 TAIL_SHARE = 1e-3
 """Share of the pairs that the tail is fitted on: far enough out that the fit is of a tail, and

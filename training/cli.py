@@ -24,7 +24,7 @@ def export_mtcnn(
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = MTCNN_FOLDER,
 ) -> None:
     """Convert the face detector's three nets from facenet-pytorch's weights to ONNX."""
-    from training import export_mtcnn
+    from training.export import mtcnn as export_mtcnn
 
     for name, digest in export_mtcnn.export_mtcnn(out).items():
         print(f"{digest}  {name}")
@@ -36,7 +36,7 @@ def export_mobilefacenet(
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = DEFAULT_EMBEDDER.parent,
 ) -> None:
     """Rewrite the default embedder into the form that ONNX Runtime runs fast."""
-    from training import export_mobilefacenet
+    from training.export import mobilefacenet as export_mobilefacenet
 
     digest, difference = export_mobilefacenet.export_mobilefacenet(source, out)
     print(f"{digest}  written to {out}, equal to the plain net within {difference:.1e}")
@@ -57,7 +57,7 @@ def export_backbone(
 
     The service uses it when COHORT_EMBEDDER names the manifest. Needs the internet once.
     """
-    from training import export_inception_resnet
+    from training.export import inception_resnet as export_inception_resnet
 
     match backbone:
         case Backbone.INCEPTION_RESNET_V1:
@@ -102,7 +102,7 @@ def golden_mtcnn(
     pictures: Annotated[Path, typer.Option(help="Folder of the source pictures.")] = TEST_DATA,
 ) -> None:
     """Make the golden fixtures of the face detector with facenet-pytorch's own, once."""
-    from training import golden_mtcnn
+    from training.export import golden_mtcnn
 
     counts = golden_mtcnn.write_golden(pictures, pictures / "golden")
     for settings, count in zip(golden_mtcnn.SETTINGS, counts, strict=True):

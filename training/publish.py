@@ -28,7 +28,7 @@ from models.bundle_format import (
     subnet_name,
 )
 from models.router import class_mean_index
-from training.store_format import EmbedderIdentity
+from training.stores.format import EmbedderIdentity
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ from models.bundle import Bundle
 from models.bundle_format import BundleInvalid, BundleManifest, FileEntry, file_names
 from models.router import class_mean_index, route
 from tests.training.bundles import CLASSES, SUBNET_CLASSES, bundle_contents
-from tests.training.stores import EMBEDDER
+from tests.training.small_stores import EMBEDDER
 from training.publish import publish
-from training.store_format import EmbedderIdentity
+from training.stores.format import EmbedderIdentity
 
 FILES = [*file_names(len(SUBNET_CLASSES)), "manifest.json"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.training.stores import EMBEDDER, unit_rows
+from tests.training.small_stores import EMBEDDER, unit_rows
 from training.publish import BundleContents, Subnet
 
 CLASSES, DIMENSION = 7, 4

@@ -5,12 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-NEED_TORCH = [
-    "test_subnet_export.py",
-    "test_subnet_files.py",
-    "test_subnet_training.py",
-    "test_subnets.py",
-]
+NEED_TORCH = [f"subnets/test_{name}.py" for name in ("export", "files", "training", "tasks")]
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.training.stores import store_of
-from training.store import EmbeddingStore
-from training.store_format import Kind
-from training.store_writer import Batch
+from tests.training.small_stores import store_of
+from training.stores.format import Kind
+from training.stores.store import EmbeddingStore
+from training.stores.writer import Batch
 
 
 def made_up_store(folder: Path, *, classes: int = 1_500, dimension: int = 24) -> EmbeddingStore:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from tests.training.stores import store_of
-from training.store import EmbeddingStore
-from training.store_format import Kind
-from training.store_writer import Batch
+from tests.training.small_stores import store_of
+from training.stores.format import Kind
+from training.stores.store import EmbeddingStore
+from training.stores.writer import Batch
 
 PICTURES = 5
 """Of each person; every one has a degraded copy."""

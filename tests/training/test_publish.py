@@ -10,7 +10,7 @@ import pytest
 from models.bundle import Bundle
 from models.bundle_format import BundleInvalid
 from tests.training.bundles import bundle_contents
-from tests.training.stores import EMBEDDER
+from tests.training.small_stores import EMBEDDER
 from training.publish import Subnet, publish
 
 

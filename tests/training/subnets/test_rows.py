@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.people import last_originals, people
+from training.clusters.class_means import class_means
+from training.subnets.rows import SubnetRows
+
+CLASSES = np.array([1, 4, 5], np.int32)
+
+
+def test_a_subnet_gets_its_classes_rows_and_no_copy_of_a_validation_picture(
+    tmp_path: Path,
+) -> None:
+    store = people(tmp_path / "store", 6)
+    validation = last_originals(store)
+    rows = SubnetRows.of(store, CLASSES, training=~validation, validation=validation)
+    # Of each person three originals and their copies; pictures 3 and 4 are validated on.
+    wanted = [10 * label + place for label in CLASSES for place in (0, 1, 2, 5, 6, 7)]
+    np.testing.assert_array_equal(rows.templates, store.vectors[wanted].astype(np.float32))
+    np.testing.assert_array_equal(rows.labels, np.repeat([0, 1, 2], 6))
+    held_out = [10 * label + place for label in CLASSES for place in (3, 4)]
+    np.testing.assert_array_equal(rows.validation_templates, store.vectors[held_out])
+    np.testing.assert_array_equal(rows.validation_labels, np.repeat([0, 1, 2], 2))
+    means = class_means(store, within=~validation)[CLASSES]
+    np.testing.assert_allclose(rows.class_means, means, atol=1e-6)
+
+
+def test_rows_that_are_in_neither_part_are_not_used(tmp_path: Path) -> None:
+    store = people(tmp_path / "store", 6)
+    validation = last_originals(store)
+    first = np.arange(len(store)) % 10 == 0
+    rows = SubnetRows.of(store, CLASSES, training=first, validation=validation)
+    np.testing.assert_array_equal(rows.labels, [0, 1, 2])
+
+
+def test_a_row_in_both_parts_is_not_trained_on(tmp_path: Path) -> None:
+    store = people(tmp_path / "store", 6)
+    validation = last_originals(store)
+    both = SubnetRows.of(store, CLASSES, training=validation | True, validation=validation)
+    apart = SubnetRows.of(store, CLASSES, training=~validation, validation=validation)
+    np.testing.assert_array_equal(both.templates, apart.templates)
+
+
+def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
+    store = people(tmp_path / "store", 6)
+    validation = last_originals(store)
+    none = np.zeros_like(validation)
+    with pytest.raises(ValueError, match="only originals"):
+        SubnetRows.of(store, CLASSES, training=~validation, validation=~store.originals)
+    with pytest.raises(ValueError, match="none of the 3 classes has a validation row"):
+        SubnetRows.of(store, CLASSES, training=~validation, validation=none)
+    without_five = ~validation & ((store.labels != 5) | ~store.originals)
+    with pytest.raises(ValueError, match="'person 05' has no original"):
+        SubnetRows.of(store, CLASSES, training=without_five, validation=validation)

@@ -1,0 +1,1 @@
+"""Class means, and the clusters of similar classes."""

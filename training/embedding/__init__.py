@@ -1,0 +1,1 @@
+"""Pictures, or a gallery's templates, into an embedding store."""

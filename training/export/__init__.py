@@ -1,0 +1,1 @@
+"""Nets and golden fixtures made from other projects' weights."""

@@ -1,0 +1,1 @@
+"""The embedding store: templates on disk, whole or not at all."""

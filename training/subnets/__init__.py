@@ -1,0 +1,1 @@
+"""One small net a cluster: its rows, its training, its files."""

@@ -1,0 +1,1 @@
+"""Drawn embedding stores of any size, to study scale; always marked so."""
