@@ -107,7 +107,7 @@ lock: $(DEV) ## Resolve pyproject.toml into requirements/{serve,dev,training}.tx
 	$(PIP_COMPILE) --generate-hashes --extra embedded --output-file requirements/serve.txt pyproject.toml
 	$(PIP_COMPILE) --generate-hashes --extra embedded --extra dev \
 		--constraint requirements/serve.txt --output-file requirements/dev.txt pyproject.toml
-	$(PIP_COMPILE) --extra embedded --extra dev --extra export \
+	$(PIP_COMPILE) --extra embedded --extra dev --extra export --extra dask \
 		--constraint requirements/dev.txt --output-file requirements/training.txt pyproject.toml
 	@sed -i -e '/^cohort @ /,/# via cohort/d' -e 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/training.txt
 
