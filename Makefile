@@ -115,10 +115,11 @@ lock: $(DEV) ## Resolve pyproject.toml into requirements/{serve,dev,training}.tx
 
 LFW_HOLDS := the pictures of Labeled Faces in the Wild, one folder a person
 PROTOCOL_HOLDS := pairs.txt and the lists of the protocols
+STORE_HOLDS := an embedding store of real pictures, made by training
 
 # Comes before the environments are built: a missing folder is said at once.
-.PHONY: need-LFW need-PROTOCOL
-need-LFW need-PROTOCOL: need-%:
+.PHONY: need-LFW need-PROTOCOL need-STORE
+need-LFW need-PROTOCOL need-STORE: need-%:
 	@[ -n "$($*)" ] || { echo "say $*=<folder>: $($*_HOLDS)" >&2; exit 2; }
 	@[ -d "$($*)" ] || { echo "$*=$($*) is not a folder" >&2; exit 2; }
 
@@ -134,3 +135,7 @@ bench-lfw: need-LFW need-PROTOCOL setup ## Verification and open-set identificat
 bench-latency: need-LFW need-PROTOCOL setup setup-training ## Milliseconds a request, requests a second (LFW=... PROTOCOL=...).
 	.venv-training/bin/python -m benchmarks.bench_latency --lfw $(LFW) --protocol $(PROTOCOL) \
 		--service-python .venv/bin/python
+
+.PHONY: bench-epochs
+bench-epochs: need-STORE setup-training ## Seconds an epoch and memory at 50,000 synthetic classes, flat and in subnets (STORE=...).
+	.venv-training/bin/python -m benchmarks.bench_epochs --store $(STORE)

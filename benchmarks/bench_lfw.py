@@ -16,11 +16,12 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.lfw import OpenSet, open_set, read_pairs
-from benchmarks.measures import auc, fnir, ten_fold_accuracy, threshold_at_fpir
+from benchmarks.measures import auc, ten_fold_accuracy
 from benchmarks.report import write_results
 from benchmarks.service import Client, Service, running_service
 from models.identifier import QueryPath
 from training.embedding.pictures import centre_templates
+from training.evaluation.open_set import fnir, threshold_at_fpir
 
 FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
 CLIENTS = 4

@@ -1,8 +1,6 @@
 """Print a benchmark's figures as a table and keep them as JSON."""
 
 import json
-import os
-import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,6 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from training.timing.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -38,18 +38,6 @@ def write_results(name: str, figures: Mapping[str, float]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(document, indent=2) + "\n")
     return path
-
-
-def machine() -> str:
-    """Name the processor and how many cores this process may use."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return f"{model}, {len(os.sched_getaffinity(0))} cores"
 
 
 def commit() -> str:

@@ -1,5 +1,6 @@
 """Entry point of `python -m training`."""
 
-from training.cli import app
+from training.cli import main
 
-app(prog_name="python -m training")
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 from rich.text import Text
 
-from app.cli import demo, identify, importing, keys, openapi, serve
+from app.cli import demo, identify, importing, keys, openapi, serve, train
 from app.cli.output import EXIT_FAILED, Failure, notes
 
 cli = typer.Typer(
@@ -41,6 +41,8 @@ cli.command("identify")(identify.identify)
 cli.add_typer(keys.commands, name="keys")
 cli.command("demo")(demo.demo)
 cli.command("openapi")(openapi.openapi)
+# Options after the first word are the other program's.
+cli.command("train", context_settings={"allow_interspersed_args": False})(train.train)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

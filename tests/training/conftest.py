@@ -5,7 +5,17 @@ from importlib.util import find_spec
 
 import pytest
 
-NEED_TORCH = [f"subnets/test_{name}.py" for name in ("export", "files", "training", "tasks")]
+NEED_TORCH = [
+    f"subnets/test_{name}.py"
+    for name in ("export", "files", "training", "tasks", "cluster_backend")
+]
+NEED_TORCH += [f"timing/test_{name}.py" for name in ("epochs", "fresh_process")]
+NEED_TORCH += [
+    f"report/test_{name}.py"
+    for name in (
+        "background", "drawing", "plots", "recognition", "rejection", "score_plots", "write"
+    )
+]  # fmt: skip
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
 
 

@@ -25,7 +25,11 @@ def chosen_pictures(
     """
     chosen = {}
     for subject in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        pictures = sorted(file for file in subject.iterdir() if file.suffix.lower() in SUFFIXES)
+        pictures = sorted(
+            entry
+            for entry in subject.iterdir()
+            if entry.suffix.lower() in SUFFIXES and entry.is_file()
+        )
         if len(pictures) >= min_images and subject.name not in left_out:
             chosen[subject.name] = pictures
     return chosen

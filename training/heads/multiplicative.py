@@ -74,6 +74,14 @@ class Multiplicative(Head):
         """Lambda of the present batch."""
         return max(self.blend_floor, self.blend_start / (1 + self.blend_decay * self.batches))
 
+    def reach_floor_after(self, batches: int) -> None:
+        """Let the blend fall so fast that it is at its floor after so many batches, at least 1.
+
+        Has no effect on a blend that starts at its floor, or that has no floor to reach.
+        """
+        if 0 < self.blend_floor < self.blend_start:
+            self.blend_decay = (self.blend_start / self.blend_floor - 1) / batches
+
     def end_of_batch(self) -> None:
         self.batches += 1
 

@@ -35,6 +35,18 @@ class Kind(IntEnum):
     """The paper's copies for subjects with few pictures: flip, rotation, brightness, contrast."""
     DEGRADED = 2
     """A copy made worse on purpose; for training only."""
+    HARD_RESOLUTION = 3
+    """Hard probes from here on, for testing alone: this one as if the face were 24 px wide."""
+    HARD_BLUR = 4
+    HARD_BRIGHTNESS = 5
+    HARD_JPEG = 6
+    HARD_COVER = 7
+    """Everything below the nose is covered."""
+
+
+TRAINABLE = (Kind.ORIGINAL, Kind.AUGMENTED, Kind.DEGRADED)
+"""What may be trained on; rows of all other kinds are hard probes."""
+HARD_KINDS = tuple(kind for kind in Kind if kind not in TRAINABLE)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class EmbeddingStore:
 
     @property
     def originals(self) -> NDArray[np.bool_]:
-        """(n,) whether a row is a picture as it was, neither augmented nor degraded."""
+        """(n,) whether a row is a picture as it was, no copy of any kind."""
         return np.asarray(self.kinds == Kind.ORIGINAL)
 
     def _check_contents(self) -> None:

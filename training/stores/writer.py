@@ -53,6 +53,19 @@ class Batch:
     """(n,) in [0, 1]."""
 
 
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.unfinished")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a kill between the last rename and the removal of the shards has left.
+
+    Args:
+        folder: of a store that is there.
+    """
+    shutil.rmtree(_aside(folder), ignore_errors=True)
+
+
 class StoreWriter:
     """One store in the making, beside the place where it will be.
 
@@ -86,14 +99,14 @@ class StoreWriter:
         self.dimension = dimension
         self.embedder = embedder
         self.synthetic = synthetic
-        self._aside = folder.with_name(f"{folder.name}.unfinished")
+        self.aside = _aside(folder)
+        """What is begun lies there; `finish` removes it with all that a caller has put beside."""
         if folder.exists():
-            # A kill may have come between the last rename and the removal of the shards.
-            shutil.rmtree(self._aside, ignore_errors=True)
+            remove_leftovers(folder)
             raise FileExistsError(f"{folder} is there already")
         begun = {**vars(embedder), "dimension": dimension, "synthetic": synthetic, "plan": plan}
         try:
-            self._shards = Shards(self._aside / "shards", begun)
+            self._shards = Shards(self.aside / "shards", begun)
         except OtherPlan as error:
             raise StoreInvalid(str(error)) from error
 
@@ -126,14 +139,14 @@ class StoreWriter:
         Raises:
             StoreInvalid: there are no subjects, or one has no original picture.
         """
-        made = self._aside / "store"
+        made = self.aside / "store"
         # A kill may have come in the midst of this.
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir()
         self._join(made)
         EmbeddingStore.open(made, embedder=self.embedder)
         made.rename(self.folder)
-        shutil.rmtree(self._aside)
+        shutil.rmtree(self.aside)
 
     def _check(self, batch: Batch) -> None:
         where = f"{self.folder}, batch {len(self)}"

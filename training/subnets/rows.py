@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats
 from models.gallery import class_means as unit_means
+from training.stores.format import TRAINABLE, Kind
 from training.stores.store import EmbeddingStore
+
+VALIDATED_ON = (Kind.ORIGINAL, Kind.DEGRADED)
+"""Degraded copies too: on clean ones alone, the class means that subnets start from are hardly
+ever wrong, and what training gains for poor probes would not be seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +25,8 @@ class SubnetRows:
     labels: NDArray[np.int64]
     """(n,)"""
     validation_templates: Floats
-    """(v, d) originals of which no row, and no copy of one, is in `templates`."""
+    """(v, d) originals and degraded copies of pictures of which no row is in `templates`; v may be
+    0."""
     validation_labels: NDArray[np.int64]
     """(v,)"""
     class_means: Floats
@@ -42,19 +48,23 @@ class SubnetRows:
             classes: (C,) ascending labels of the store; the k-th becomes label k.
             training: (n,) rows that may be trained on. Copies of the validation's pictures may
                 be among them: they are left out.
-            validation: (n,) originals that training is stopped by.
+            validation: (n,) originals and degraded copies that training is stopped by. There
+                need not be any of these classes.
 
         Raises:
-            ValueError: a validation row is no original, none is of these classes, or a class
-                has no original to be trained on; the message says which.
+            ValueError: a training row is a hard probe, a validation row is neither original nor
+                degraded, or a class has no original to be trained on; the message says which.
         """
-        if (validation & ~store.originals).any():
-            row = np.flatnonzero(validation & ~store.originals)[0]
-            raise ValueError(f"row {row} is a copy: only originals can be validated on")
+        hard = np.flatnonzero(training & ~np.isin(store.kinds, TRAINABLE))
+        if len(hard):
+            kind = Kind(store.kinds[hard[0]]).name.lower()
+            raise ValueError(f"row {hard[0]} is a {kind} probe: those are never trained on")
+        other = np.flatnonzero(validation & ~np.isin(store.kinds, VALIDATED_ON))
+        if len(other):
+            kind = Kind(store.kinds[other[0]]).name.lower()
+            raise ValueError(f"row {other[0]} is {kind}: that is not validated on")
         mine = np.isin(store.labels, classes)
         held_out = np.flatnonzero(mine & validation)
-        if not len(held_out):
-            raise ValueError(f"none of the {len(classes)} classes has a validation row")
         # A copy of a picture that is validated on would give its answer away.
         copies = np.isin(store.sources, store.sources[held_out])
         rows = np.flatnonzero(mine & training & ~copies)

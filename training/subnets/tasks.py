@@ -22,7 +22,8 @@ from training.stores.store import EmbeddingStore
 from training.subnets.export import export_subnet
 from training.subnets.files import SubnetDone, SubnetRecord, finished_subnet, write_subnet
 from training.subnets.rows import SubnetRows
-from training.subnets.training import SubnetSettings, train_subnet
+from training.subnets.settings import SubnetSettings
+from training.subnets.training import train_subnet
 
 ATTEMPTS = 3
 """Times in a row that workers may die without any subnet being finished between."""
@@ -164,13 +165,9 @@ def _run(
     """
     # One task a batch, so that a death costs no more than what was running; no memory maps,
     # which would be read-only in the worker and stay behind after a death.
-    parallel = joblib.Parallel(
-        n_jobs=jobs,
-        backend=backend,
-        return_as="generator_unordered",
-        batch_size=1,
-        max_nbytes=None,
-    )
+    # Given to Parallel itself, the name of a cluster's backend would not be known.
+    with joblib.parallel_config(backend=backend, n_jobs=jobs):
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
     # Rows are read only when a worker is soon to take them.
     calls: Iterator[Any] = (
         joblib.delayed(_numbered)(

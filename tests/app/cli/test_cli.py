@@ -31,6 +31,7 @@ def test_there_are_these_commands() -> None:
         "cohort identify",
         "cohort demo",
         "cohort openapi",
+        "cohort train",
         "cohort keys create",
         "cohort keys list",
         "cohort keys revoke",

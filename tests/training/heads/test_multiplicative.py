@@ -106,3 +106,12 @@ def test_published_blend_reaches_its_floor_after_1659_batches() -> None:
     assert head.blend > 5
     head.end_of_batch()
     assert head.blend == 5
+
+
+def test_the_blend_can_be_told_when_to_be_at_its_floor() -> None:
+    head = ASoftmax(4, 6)
+    head.reach_floor_after(10)
+    head.batches = 9
+    assert head.blend > 5
+    head.end_of_batch()
+    assert head.blend == pytest.approx(5)

@@ -23,6 +23,9 @@ from training.stores.format import (
 )
 from training.stores.store import EmbeddingStore
 
+HARD_NAMES = [
+    f"hard_{name}" for name in ("resolution", "blur", "brightness", "jpeg", "cover")
+]
 BATCHES = [batch_of(["zoë", "ann"]), batch_of(["bob", "ann"], seed=1)]
 
 
@@ -62,7 +65,12 @@ def test_what_was_written_is_read(store: EmbeddingStore) -> None:
     np.testing.assert_array_equal(store.sources, written.sources)
     np.testing.assert_array_equal(store.quality, written.quality)
     assert store.manifest.embedder == EMBEDDER
-    assert store.manifest.kinds == {"original": 4, "augmented": 0, "degraded": 4}
+    assert store.manifest.kinds == {
+        "original": 4,
+        "augmented": 0,
+        "degraded": 4,
+        **dict.fromkeys(HARD_NAMES, 0),
+    }
     assert not store.manifest.synthetic
 
 
@@ -113,7 +121,7 @@ def test_vectors_that_are_no_templates_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("file", "value"), [(LABELS, 3), (LABELS, -1), (KINDS, 3), (SOURCES, -1), (QUALITY, np.nan)]
+    ("file", "value"), [(LABELS, 3), (LABELS, -1), (KINDS, 8), (SOURCES, -1), (QUALITY, np.nan)]
 )
 def test_values_out_of_range_are_refused(store: EmbeddingStore, file: str, value: float) -> None:
     def spoil(values: Any) -> None:

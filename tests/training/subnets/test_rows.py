@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from tests.training.people import last_originals, people
 from training.clusters.class_means import class_means
+from training.stores.format import Kind
 from training.subnets.rows import SubnetRows
 
 CLASSES = np.array([1, 4, 5], np.int32)
@@ -43,14 +45,40 @@ def test_a_row_in_both_parts_is_not_trained_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both.templates, apart.templates)
 
 
+def test_hard_probes_are_never_trained_on(tmp_path: Path) -> None:
+    store = people(tmp_path / "store", 6)
+    validation = last_originals(store)
+    kinds = np.array(store.kinds)
+    kinds[47] = Kind.HARD_JPEG
+    store = replace(store, kinds=kinds)
+    training = ~validation
+    with pytest.raises(ValueError, match="row 47 is a hard_jpeg probe"):
+        SubnetRows.of(store, CLASSES, training=training, validation=validation)
+    training[47] = False
+    SubnetRows.of(store, CLASSES, training=training, validation=validation)
+
+
 def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
     store = people(tmp_path / "store", 6)
     validation = last_originals(store)
-    none = np.zeros_like(validation)
-    with pytest.raises(ValueError, match="only originals"):
-        SubnetRows.of(store, CLASSES, training=~validation, validation=~store.originals)
-    with pytest.raises(ValueError, match="none of the 3 classes has a validation row"):
-        SubnetRows.of(store, CLASSES, training=~validation, validation=none)
+    augmented = np.array(store.kinds)
+    augmented[7] = Kind.AUGMENTED
+    with pytest.raises(ValueError, match="row 7 is augmented"):
+        SubnetRows.of(
+            replace(store, kinds=augmented),
+            CLASSES,
+            training=~validation,
+            validation=np.arange(len(store)) == 7,
+        )
     without_five = ~validation & ((store.labels != 5) | ~store.originals)
     with pytest.raises(ValueError, match="'person 05' has no original"):
         SubnetRows.of(store, CLASSES, training=without_five, validation=validation)
+
+
+def test_there_may_be_nothing_to_validate_on_and_degraded_copies_may(tmp_path: Path) -> None:
+    store = people(tmp_path / "store", 6)
+    none = np.zeros(len(store), np.bool_)
+    assert not len(SubnetRows.of(store, CLASSES, training=~none, validation=none).validation_labels)
+    pictures = np.isin(store.sources, store.sources[last_originals(store)])
+    rows = SubnetRows.of(store, CLASSES, training=~none, validation=pictures)
+    assert (len(rows.labels), len(rows.validation_labels)) == (3 * 6, 3 * 4)

@@ -4,16 +4,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
 import pytest
 
-from tests.training.people import last_originals, people
-from training.clusters.class_means import class_means
-from training.clusters.cluster import cluster_classes
-from training.clusters.placement import by_mean
+from tests.training.subnets.plans import dies_once, nets, noted, three_subnets
 from training.subnets.files import SubnetDone
 from training.subnets.rows import SubnetRows
+from training.subnets.settings import SubnetSettings
 from training.subnets.tasks import (
     ATTEMPTS,
     SubnetPlan,
@@ -21,7 +18,6 @@ from training.subnets.tasks import (
     train_and_export,
     train_subnets,
 )
-from training.subnets.training import SubnetSettings
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
@@ -29,35 +25,7 @@ pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 @pytest.fixture
 def plan(tmp_path: Path) -> SubnetPlan:
     """Three subnets."""
-    store = people(tmp_path / "store", 18)
-    validation = last_originals(store)
-    clustering = cluster_classes(class_means(store, within=~validation), target_size=6)
-    return SubnetPlan(
-        store=store,
-        placement=by_mean(clustering),
-        training=~validation,
-        validation=validation,
-        settings=SubnetSettings(epochs=3, batch_size=16, device="cpu"),
-        seed=4,
-    )
-
-
-def noted(log: Path, rows: SubnetRows, settings: SubnetSettings, seed: int) -> SubnetDone:
-    """Leave a line for each subnet begun."""
-    with log.open("a") as file:
-        file.write(f"{seed}\n")
-    return train_and_export(rows, settings, seed)
-
-
-def dies_once(
-    log: Path, doomed: int, rows: SubnetRows, settings: SubnetSettings, seed: int
-) -> SubnetDone:
-    """End the worker's process the first time that it gets the doomed subnet."""
-    marker = log.with_name("died")
-    if seed == doomed and not marker.exists():
-        marker.touch()
-        os._exit(9)
-    return noted(log, rows, settings, seed)
+    return three_subnets(tmp_path)
 
 
 def always_dies(doomed: int, rows: SubnetRows, settings: SubnetSettings, seed: int) -> SubnetDone:
@@ -69,10 +37,6 @@ def always_dies(doomed: int, rows: SubnetRows, settings: SubnetSettings, seed: i
 
 def refuses(rows: SubnetRows, settings: SubnetSettings, seed: int) -> SubnetDone:
     raise ValueError("no such rows")
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.onnx")}
 
 
 def test_every_cluster_gets_a_net_over_its_classes(plan: SubnetPlan, tmp_path: Path) -> None:
@@ -96,23 +60,23 @@ def test_processes_and_one_after_the_other_give_the_same_bytes(
 ) -> None:
     train_subnets(tmp_path / "many", plan, jobs=2)
     train_subnets(tmp_path / "one", plan, jobs=1, backend="sequential")
-    assert files(tmp_path / "many") == files(tmp_path / "one")
+    assert nets(tmp_path / "many") == nets(tmp_path / "one")
     train_subnets(tmp_path / "other", replace(plan, seed=5), jobs=1)
-    assert files(tmp_path / "many").keys() == files(tmp_path / "other").keys()
-    assert files(tmp_path / "many") != files(tmp_path / "other")
+    assert nets(tmp_path / "many").keys() == nets(tmp_path / "other").keys()
+    assert nets(tmp_path / "many") != nets(tmp_path / "other")
 
 
 def test_what_is_finished_is_not_done_again(plan: SubnetPlan, tmp_path: Path) -> None:
     log = tmp_path / "log"
     task = partial(noted, log)
     records = train_subnets(tmp_path / "nets", plan, jobs=1, task=task)
-    before = files(tmp_path / "nets")
+    before = nets(tmp_path / "nets")
     assert train_subnets(tmp_path / "nets", plan, jobs=1, task=task) == records
     assert len(log.read_text().split()) == 3
     (tmp_path / "nets" / records[1].file).unlink()
     train_subnets(tmp_path / "nets", plan, jobs=1, task=task)
     assert log.read_text().split()[3:] == [str(plan.seed_of(1))]
-    assert files(tmp_path / "nets") == before
+    assert nets(tmp_path / "nets") == before
     # Other settings are another work.
     train_subnets(
         tmp_path / "nets",
@@ -128,7 +92,7 @@ def test_a_task_whose_worker_dies_is_done_again(plan: SubnetPlan, tmp_path: Path
     train_subnets(tmp_path / "nets", plan, jobs=2, task=task)
     assert (tmp_path / "died").exists()
     train_subnets(tmp_path / "undisturbed", plan, jobs=1)
-    assert files(tmp_path / "nets") == files(tmp_path / "undisturbed")
+    assert nets(tmp_path / "nets") == nets(tmp_path / "undisturbed")
 
 
 def test_a_worker_that_always_dies_ends_it_and_the_others_stay(
@@ -137,7 +101,7 @@ def test_a_worker_that_always_dies_ends_it_and_the_others_stay(
     last = partial(always_dies, plan.seed_of(2))
     with pytest.raises(SubnetsFailed, match=rf"2 failed {ATTEMPTS} times in a row"):
         train_subnets(tmp_path / "nets", plan, jobs=2, task=last)
-    kept = files(tmp_path / "nets")
+    kept = nets(tmp_path / "nets")
     assert "subnet-000002.onnx" not in kept
     log = tmp_path / "log"
     train_subnets(tmp_path / "nets", plan, jobs=1, task=partial(noted, log))
@@ -147,9 +111,6 @@ def test_a_worker_that_always_dies_ends_it_and_the_others_stay(
 def test_what_would_fail_again_is_not_repeated(plan: SubnetPlan, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such rows"):
         train_subnets(tmp_path / "nets", plan, jobs=1, task=refuses)
-    nobody = replace(plan, validation=np.zeros_like(plan.validation))
-    with pytest.raises(ValueError, match="subnet 0: none of the"):
-        train_subnets(tmp_path / "nets", nobody, jobs=1)
 
 
 def test_a_failure_to_write_is_told_at_once(plan: SubnetPlan, tmp_path: Path) -> None:

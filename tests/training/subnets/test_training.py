@@ -9,7 +9,8 @@ from models.arrays import Floats
 from tests.training.people import last_originals, people
 from training.heads import HEADS
 from training.subnets.rows import SubnetRows
-from training.subnets.training import SubnetSettings, train_subnet
+from training.subnets.settings import SubnetSettings
+from training.subnets.training import UNVALIDATED_EPOCHS, Trainer, train_subnet
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
@@ -35,8 +36,9 @@ def test_learning_from_random_rows_separates_people(tmp_path: Path, head: str) -
     rows = toy(tmp_path, spread=0.2)
     settings = replace(SETTINGS, head=head, initialisation="random")
     trained = train_subnet(rows, settings, seed=1)
-    assert trained.epochs[0].validation_accuracy < 0.5
-    assert trained.epochs[trained.best].validation_accuracy >= 0.9
+    shares = [epoch.validation_accuracy or 0 for epoch in trained.epochs]
+    assert shares[0] < 0.5
+    assert shares[trained.best] >= 0.9
     assert accuracy(rows, trained.weight) >= 0.9
     assert trained.weight.shape == (12, 8)
     assert trained.weight.dtype == np.float32
@@ -55,7 +57,7 @@ def test_the_best_epoch_is_kept_and_training_stops_after_it(tmp_path: Path) -> N
     rows = toy(tmp_path, spread=1.2)
     settings = replace(SETTINGS, learning_rate=0.05, patience=3)
     trained = train_subnet(rows, settings, seed=1)
-    losses = [epoch.validation_loss for epoch in trained.epochs]
+    losses = [epoch.validation_loss or 0 for epoch in trained.epochs]
     assert trained.best == int(np.argmin(losses))
     assert len(losses) == trained.best + 1 + 3 < 51
     assert [epoch.number for epoch in trained.epochs] == list(range(len(losses)))
@@ -64,6 +66,34 @@ def test_the_best_epoch_is_kept_and_training_stops_after_it(tmp_path: Path) -> N
     # Stopped right there, it is the very same layer.
     stopped = train_subnet(rows, replace(settings, epochs=trained.best), seed=1)
     assert stopped.weight.tobytes() == trained.weight.tobytes()
+
+
+def test_validation_in_batches_comes_to_the_same_as_all_at_once(tmp_path: Path) -> None:
+    rows = toy(tmp_path, spread=1.2)
+    assert len(rows.validation_labels) == 24
+    loss, share = Trainer(rows, replace(SETTINGS, batch_size=7), seed=1).validated()
+    probes, means = (
+        vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        for vectors in (rows.validation_templates, rows.class_means)
+    )
+    logits = 32 * probes @ means.T
+    own = logits[np.arange(24), rows.validation_labels]
+    assert loss == pytest.approx((np.log(np.exp(logits).sum(axis=1)) - own).mean(), rel=1e-5)
+    assert share == pytest.approx(accuracy(rows, rows.class_means))
+
+
+def test_an_epoch_can_be_cut_short(tmp_path: Path) -> None:
+    rows = toy(tmp_path)
+    whole, short = (Trainer(rows, SETTINGS, seed=1) for _ in range(2))
+    assert whole.batches == -(-len(rows.labels) // 16)
+    assert whole.batches > 2
+    whole.epoch()
+    short.epoch(first=2)
+    steps = [t.head.weight.detach().numpy() - rows.class_means for t in (short, whole)]
+    assert 0 < np.abs(steps[0]).sum() < np.abs(steps[1]).sum()
+    again = Trainer(rows, SETTINGS, seed=1)
+    again.epoch(first=whole.batches)
+    assert torch.equal(again.head.weight, whole.head.weight)
 
 
 def test_epochs_are_bounded(tmp_path: Path) -> None:
@@ -92,3 +122,16 @@ def test_the_device_is_cuda_where_it_is(tmp_path: Path) -> None:
 def test_an_unknown_head_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no head 'cosface', only .*arcface"):
         train_subnet(toy(tmp_path), replace(SETTINGS, head="cosface"), seed=1)
+
+
+def test_with_nothing_to_validate_on_it_trains_as_long_as_is_usual(tmp_path: Path) -> None:
+    store = people(tmp_path / "store", 12)
+    everything = np.ones(len(store), np.bool_)
+    classes = np.arange(12, dtype=np.int32)
+    rows = SubnetRows.of(store, classes, training=everything, validation=~everything)
+    trained = train_subnet(rows, SETTINGS, seed=1)
+    assert trained.best == len(trained.epochs) - 1 == UNVALIDATED_EPOCHS
+    assert {epoch.validation_loss for epoch in trained.epochs} == {None}
+    assert train_subnet(rows, replace(SETTINGS, epochs=2), seed=1).best == 2
+    random = replace(SETTINGS, initialisation="random", epochs=9)
+    assert train_subnet(rows, random, seed=1).best == 9

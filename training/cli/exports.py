@@ -1,4 +1,4 @@
-"""Offline commands: `python -m training --help`."""
+"""Commands that are run once by whoever maintains the nets: exports, golden files, priors."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,17 +9,9 @@ from rich import print  # noqa: A004
 
 from models.weights import DEFAULT_EMBEDDER, MTCNN_FOLDER
 
-TEST_DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+TEST_DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
 
 
-@app.callback()
-def main() -> None:
-    """Offline work: exports and calibration. Needs the training environment, not the service."""
-
-
-@app.command("export-mtcnn")
 def export_mtcnn(
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = MTCNN_FOLDER,
 ) -> None:
@@ -30,7 +22,6 @@ def export_mtcnn(
         print(f"{digest}  {name}")
 
 
-@app.command("export-mobilefacenet")
 def export_mobilefacenet(
     source: Annotated[Path, typer.Argument(help="The plain net, an ONNX file.", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = DEFAULT_EMBEDDER.parent,
@@ -48,7 +39,6 @@ class Backbone(StrEnum):
     INCEPTION_RESNET_V1 = "inception-resnet-v1"
 
 
-@app.command("export-backbone")
 def export_backbone(
     backbone: Annotated[Backbone, typer.Argument(help="Which embedder.")],
     out: Annotated[Path, typer.Option(help="Folder to write the net and its manifest into.")],
@@ -70,7 +60,6 @@ def export_backbone(
     print(f"{digest}  written to {out}, equal to torch's net within {difference:.1e}")
 
 
-@app.command("calibrate-prior")
 def calibrate_prior(
     images: Annotated[Path, typer.Option(help="Folder with one folder a person.")],
     embedder: Annotated[
@@ -97,7 +86,6 @@ def calibrate_prior(
     print(f'Written to {written}. The manifest must name it: calibration = "{written.name}"')
 
 
-@app.command("golden-mtcnn")
 def golden_mtcnn(
     pictures: Annotated[Path, typer.Option(help="Folder of the source pictures.")] = TEST_DATA,
 ) -> None:

@@ -1,0 +1,91 @@
+"""`cohort train`: hands its arguments to the training module, in a process of its own.
+
+Training is another program in this repository: the service never imports it, nor torch.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from app.cli.output import Failure
+
+DATABASE_URL = "COHORT_DATABASE_URL"
+
+
+def train(
+    arguments: Annotated[
+        list[str], typer.Argument(help="A command of `python -m training`, and its options.")
+    ],
+) -> None:
+    """Train, offline, what large galleries are searched with.
+
+    The same as `python -m training`, which needs the training environment. With --collection and
+    without COHORT_DATABASE_URL, the database in COHORT_DATA_DIR is read.
+
+    Examples:
+    * `cohort train --help` says this, `cohort train run --help` what a run can be told
+    * `cohort train run --images people/ --out RUN`
+    * `cohort train run --collection default --out RUN`
+    """
+    if find_spec("torch") is None:
+        raise Failure(
+            f"Training needs torch, which {sys.executable} does not have.",
+            hint="`make setup-training` builds .venv-training with it, for "
+            "`.venv-training/bin/python -m training`; `pip install 'cohort[train]'` adds it here.",
+        )
+    command = [sys.executable, "-m", "training", *arguments]
+    from_gallery = any(argument.partition("=")[0] == "--collection" for argument in arguments)
+    if not from_gallery or os.environ.get(DATABASE_URL):
+        # The same process goes on as the other program: signals and exit code are its own.
+        os.execv(sys.executable, command)  # noqa: S606
+    raise typer.Exit(_with_embedded_database(command))
+
+
+def _with_embedded_database(command: Sequence[str]) -> int:
+    """Run a command while the data directory's own Postgres runs; give its exit code."""
+    from sqlalchemy import make_url
+
+    from app.cli.configuration import load_settings
+    from app.cli.start_errors import start_errors_as_failures
+    from app.embedded_postgres import EmbeddedPostgres
+    from app.migrate import migrate
+
+    settings = load_settings()
+    with start_errors_as_failures():
+        postgres = EmbeddedPostgres.start(settings.data_dir / "postgres")
+    try:
+        with start_errors_as_failures():
+            migrate(make_url(postgres.url).set(drivername="postgresql+psycopg"))
+        # By environment: everybody may read a process's command line.
+        return attended(command, os.environ | {DATABASE_URL: postgres.url})
+    finally:
+        postgres.stop()
+
+
+def attended(command: Sequence[str], environment: dict[str, str]) -> int:
+    """Run a command that gets the signals that this process gets; give its exit code."""
+    child = subprocess.Popen(command, env=environment)  # noqa: S603  (our own command)
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    # Ctrl-C reaches the child by the terminal, as it does this process: once is enough.
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, pass_on),
+    }
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    # A shell's way to say that a signal ended it.
+    return code if code >= 0 else 128 - code

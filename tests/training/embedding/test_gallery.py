@@ -1,0 +1,216 @@
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, create_engine, insert, make_url, update
+from sqlalchemy.orm import Session
+
+from app.tables import CollectionRow, SampleRow, SubjectRow, VariantRow
+from models.arrays import Floats
+from tests.training.small_stores import EMBEDDER, batch_of, unit_rows
+from training.embedding import collection as collection_module
+from training.embedding.collection import GalleryUnusable
+from training.embedding.gallery import GALLERY, GalleryUnreachable, gallery_to_store
+from training.stores.format import EmbedderIdentity, Kind, StoreInvalid
+from training.stores.store import EmbeddingStore
+from training.stores.writer import StoreWriter
+
+pytestmark = pytest.mark.slow  # it starts a server of its own
+
+SUBJECTS, SAMPLES, VARIANTS, DIMENSION = 4, 2, 2, 8
+REVISION = 41
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    yield engine
+    engine.dispose()
+
+
+@dataclass
+class Sample:
+    subject: UUID
+    template: Floats
+    variants: list[Floats]
+    quality: float
+
+
+def enrol(engine: Engine, name: str, *, seed: int = 0) -> dict[UUID, Sample]:
+    """Make a collection, its samples by their ids; one further subject has none."""
+    rng = np.random.default_rng(seed)
+    samples = {}
+    with Session(engine) as session, session.begin():
+        collection = CollectionRow(
+            name=name,
+            embedder_name=EMBEDDER.name,
+            embedder_sha256=EMBEDDER.sha256,
+            revision=REVISION,
+        )
+        session.add(collection)
+        session.flush()
+        for number in range(SUBJECTS + 1):
+            subject = SubjectRow(collection_id=collection.id, metadata_={})
+            session.add(subject)
+            session.flush()
+            for picture in range(SAMPLES if number < SUBJECTS else 0):
+                template, *variants = unit_rows(rng, 1 + VARIANTS, DIMENSION)
+                quality = float(rng.uniform())
+                row = SampleRow(
+                    subject_id=subject.id,
+                    template=template.tobytes(),
+                    picture_sha256=bytes([picture] * 32),
+                    quality_score=quality,
+                    quality_reasons=[],
+                )
+                session.add(row)
+                session.flush()
+                for variant in variants:
+                    values = {"sample_id": row.id, "kind": "blur", "template": variant.tobytes()}
+                    session.execute(insert(VariantRow).values(values))
+                samples[row.id] = Sample(subject.id, template, variants, quality)
+    return samples
+
+
+def contents(folder: Path) -> Mapping[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("batch_rows", [5, 10_000])
+def test_a_store_has_every_sample_and_its_variants(
+    engine: Engine,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_rows: int,
+) -> None:
+    monkeypatch.setattr(collection_module, "BATCH_ROWS", batch_rows)
+    enrol(engine, "others", seed=1)
+    samples = enrol(engine, "staff")
+    folder = tmp_path / "run" / "store"
+    assert gallery_to_store(database_url, "staff", folder, EMBEDDER) == REVISION
+    store = EmbeddingStore.open(folder, embedder=EMBEDDER)
+    assert not store.manifest.synthetic
+    # The slow twin: one sample after the other, in the order of subjects and samples.
+    row = 0
+    in_order = sorted(samples.items(), key=lambda item: (item[1].subject, item[0]))
+    for number, (_, sample) in enumerate(in_order):
+        for place, template in enumerate([sample.template, *sample.variants]):
+            assert store.subject_ids[store.labels[row]] == str(sample.subject)
+            assert store.kinds[row] == (Kind.DEGRADED if place else Kind.ORIGINAL)
+            assert store.sources[row] == number
+            assert store.quality[row] == pytest.approx(sample.quality)
+            np.testing.assert_array_equal(store.vectors[row], template.astype(np.float16))
+            row += 1
+    assert row == len(store)
+    assert len(store.subject_ids) == SUBJECTS
+    beside = json.loads((tmp_path / "run" / GALLERY).read_text())
+    assert beside["watermark"] == REVISION
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [GALLERY, "store"]
+
+
+def test_addresses_of_the_service_are_understood(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    enrol(engine, "staff")
+    plain = make_url(database_url).set(drivername="postgresql")
+    for number, driver in enumerate(["postgresql", "postgresql+psycopg", "postgres"]):
+        address = plain.set(drivername=driver).render_as_string(hide_password=False)
+        gallery_to_store(address, "staff", tmp_path / f"store-{number}", EMBEDDER)
+    assert contents(tmp_path / "store-0") == contents(tmp_path / "store-1")
+
+
+def test_what_an_earlier_call_left_is_begun_again(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    enrol(engine, "staff")
+    gallery_to_store(database_url, "staff", tmp_path / "whole", EMBEDDER)
+    with Session(engine) as session:
+        (collection,) = session.query(CollectionRow).all()
+    left = StoreWriter(
+        tmp_path / "store",
+        embedder=EMBEDDER,
+        dimension=DIMENSION,
+        synthetic=False,
+        plan=f"collection {collection.id}",
+    )
+    left.append(batch_of(["gone", "since"]))
+    gallery_to_store(database_url, "staff", tmp_path / "store", EMBEDDER)
+    assert contents(tmp_path / "store") == contents(tmp_path / "whole")
+
+
+def test_what_was_begun_from_pictures_is_not_touched(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    enrol(engine, "staff")
+    pictures = StoreWriter(
+        tmp_path / "store",
+        embedder=EMBEDDER,
+        dimension=DIMENSION,
+        synthetic=False,
+        plan="pictures",
+    )
+    pictures.append(batch_of(["a", "b"]))
+    with pytest.raises(StoreInvalid, match="other inputs or settings"):
+        gallery_to_store(database_url, "staff", tmp_path / "store", EMBEDDER)
+
+
+def test_a_store_that_is_there_is_kept_with_its_watermark(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    enrol(engine, "staff")
+    folder = tmp_path / "store"
+    gallery_to_store(database_url, "staff", folder, EMBEDDER)
+    with Session(engine) as session, session.begin():
+        session.execute(update(CollectionRow).values(revision=REVISION + 1))
+    # What a kill after the last rename leaves is cleared away.
+    (tmp_path / "store.unfinished" / "shards").mkdir(parents=True)
+    assert gallery_to_store(database_url, "staff", folder, EMBEDDER) == REVISION
+    assert not (tmp_path / "store.unfinished").exists()
+    with pytest.raises(FileExistsError, match="made from something else"):
+        gallery_to_store(database_url, "others", folder, EMBEDDER)
+    with pytest.raises(StoreInvalid, match="the vectors are of linear-7"):
+        gallery_to_store(database_url, "staff", folder, EmbedderIdentity("other", "cd" * 32))
+    (tmp_path / GALLERY).unlink()
+    with pytest.raises(FileExistsError, match="made from something else"):
+        gallery_to_store(database_url, "staff", folder, EMBEDDER)
+
+
+def test_what_cannot_be_trained_on_is_refused(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    def refused(name: str, what: str, embedder: EmbedderIdentity = EMBEDDER) -> None:
+        with pytest.raises(GalleryUnusable, match=what):
+            gallery_to_store(database_url, name, tmp_path / "store", embedder)
+        assert not (tmp_path / "store").exists()
+
+    refused("staff", "no collection 'staff'; there are: none at all")
+    enrol(engine, "staff")
+    samples = enrol(engine, "guests", seed=1)
+    refused("members", "no collection 'members'; there are: 'guests', 'staff'")
+    refused("staff", "of linear-7 .*, not of other", EmbedderIdentity("other", "cd" * 32))
+    with Session(engine) as session, session.begin():
+        damaged = session.get_one(SampleRow, max(samples))
+        damaged.template = damaged.template + b"\0\0\0\0"
+    refused("guests", f"template of sample {max(samples)} has 36 bytes, others 32")
+    with Session(engine) as session, session.begin():
+        only = samples[max(samples)].subject
+        session.query(SampleRow).where(SampleRow.subject_id != only).delete()
+    refused("guests", "'guests' has 1 subject with samples where at least 2")
+    refused("staff", "'staff' has 0 subjects with samples")
+
+
+def test_a_database_that_cannot_be_read_is_one_sentence(database_url: str, tmp_path: Path) -> None:
+    nowhere = f"postgresql://nobody@localhost/nothing?host={tmp_path}&connect_timeout=2"
+    with pytest.raises(GalleryUnreachable, match=r"^the gallery's database can't be read: .+$"):
+        gallery_to_store(nowhere, "staff", tmp_path / "store", EMBEDDER)
+    # A database without the service's tables.
+    empty = make_url(database_url).set(database="template1").render_as_string(hide_password=False)
+    with pytest.raises(GalleryUnreachable, match=r'relation "collections" does not exist$'):
+        gallery_to_store(empty, "staff", tmp_path / "store", EMBEDDER)
+    with pytest.raises(GalleryUnusable, match="must begin with postgresql://"):
+        gallery_to_store("sqlite://secret@x", "staff", tmp_path / "store", EMBEDDER)

@@ -1,0 +1,1 @@
+"""Decides by held-out probes what the bundle's decisions go by."""

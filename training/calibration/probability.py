@@ -1,0 +1,106 @@
+"""The probability that the best candidate is the mate, by logistic regression."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrays import Floats
+from models.fusion import Fusion
+from training.calibration.evidence import Evidence
+
+FEATURES = ("score", "gap", "several_samples", "quality")
+RIDGE = 1e-3
+"""Of the mean squared coefficients, so that a perfect separation keeps them finite."""
+STEPS = 50
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Probability:
+    """p = 1 / (1 + exp(-(b + w . x))), with x the `FEATURES` of a search.
+
+    Score and gap to the runner-up are fused cosines; `several_samples` is 1 for a best candidate
+    with more than one sample, else 0; quality is the probe's, in [0, 1].
+    """
+
+    intercept: float
+    coefficients: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, features: NDArray[np.float64], right: NDArray[np.bool_]) -> Self:
+        """By Newton's method, mated and non-mated searches weighing the same.
+
+        So p answers for a probe that is as likely enrolled as not; with other odds, those of p
+        are to be multiplied by them.
+
+        Args:
+            features: (n, F).
+            right: (n,) whether the best candidate is the mate; both occur.
+        """
+        inputs = np.hstack([np.ones((len(features), 1)), features])
+        weights = np.where(right, 0.5 / right.sum(), 0.5 / (~right).sum())
+        penalty = np.diag([0.0] + [RIDGE] * features.shape[1])
+        coefficients = np.zeros(inputs.shape[1])
+        for _ in range(STEPS):
+            predicted = _logistic(inputs @ coefficients)
+            gradient = inputs.T @ (weights * (predicted - right)) + penalty @ coefficients
+            curvature = weights * np.maximum(predicted * (1 - predicted), 1e-9)
+            hessian = (inputs * curvature[:, None]).T @ inputs + penalty
+            step = np.linalg.solve(hessian + 1e-9 * np.eye(len(hessian)), gradient)
+            # A full step may overshoot where the classes are nearly separated.
+            coefficients -= step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-12))
+            if np.abs(step).max() < 1e-8:
+                break
+        intercept, *rest = coefficients.tolist()
+        return cls(round(intercept, 6), tuple(round(value, 6) for value in rest))
+
+    def of(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) in (0, 1), of (n, F) features."""
+        return _logistic(self.intercept + features @ np.array(self.coefficients))
+
+
+def search_features(
+    evidence: Evidence, fusion: Fusion
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Features of each probe's mated search, then of each one's search without the mate.
+
+    Args:
+        evidence: of n probes with at least three candidates.
+        fusion: that scores them.
+
+    Returns:
+        (2n, F) and (2n,) whether the best candidate is the mate.
+    """
+    mated, without = evidence.scores(fusion), evidence.scores_without(fusion)
+    right = np.concatenate([mated.argmax(axis=1) == 0, np.zeros(len(evidence), np.bool_)])
+    features = [_features(scores, evidence) for scores in (mated, without)]
+    return np.concatenate(features), right
+
+
+def reliability(predicted: NDArray[np.float64], right: NDArray[np.bool_]) -> list[dict[str, float]]:
+    """Mean probability against the share that was right, in `BINS` of equal width."""
+    bins = np.minimum((predicted * BINS).astype(int), BINS - 1)
+    return [
+        {
+            "predicted": float(predicted[bins == number].mean()),
+            "observed": float(right[bins == number].mean()),
+            "count": int((bins == number).sum()),
+        }
+        for number in range(BINS)
+        if (bins == number).any()
+    ]
+
+
+def _features(scores: Floats, evidence: Evidence) -> NDArray[np.float64]:
+    # Who was not searched is as little alike as can be.
+    two = np.maximum(np.partition(scores, -2, axis=1)[:, -2:], -1).astype(np.float64)
+    best = scores.argmax(axis=1)
+    several = evidence.sample_counts[np.arange(len(best)), best] > 1
+    return np.stack([two[:, 1], two[:, 1] - two[:, 0], several, evidence.quality], axis=1)
+
+
+def _logistic(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-values.clip(-50, 50)))
+    return probabilities

@@ -1,0 +1,126 @@
+"""What the service's tables hold of one collection, read in plain SQL.
+
+Training shares no code with the service; migrations/versions says what the tables look like.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from psycopg import Connection
+
+from models.arrays import Floats
+from training.embedding.listing import FEWEST_SUBJECTS, counted_subjects
+from training.stores.format import EmbedderIdentity, Kind
+from training.stores.writer import Batch
+
+BATCH_ROWS = 8192
+
+_TEMPLATES = """
+    SELECT subjects.id, samples.id, 0 AS variant, samples.template, samples.quality_score
+    FROM subjects JOIN samples ON samples.subject_id = subjects.id
+    WHERE subjects.collection_id = %(collection)s
+    UNION ALL
+    SELECT subjects.id, samples.id, variants.id, variants.template, samples.quality_score
+    FROM subjects
+    JOIN samples ON samples.subject_id = subjects.id
+    JOIN variants ON variants.sample_id = samples.id
+    WHERE subjects.collection_id = %(collection)s
+    ORDER BY 1, 2, 3
+"""
+"""Each sample, then its variants, whose numbers begin at 1."""
+
+
+class GalleryUnusable(ValueError):
+    """A collection can't be trained on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One collection of the service."""
+
+    name: str
+    id: UUID
+    embedder: EmbedderIdentity
+    watermark: int
+    """Its revision."""
+
+
+def find_collection(connection: Connection[Any], name: str) -> Collection:
+    """Find a collection by its name.
+
+    Raises:
+        GalleryUnusable: there is none; the message lists those that there are.
+    """
+    row = connection.execute(
+        "SELECT id, embedder_name, embedder_sha256, revision FROM collections WHERE name = %s",
+        [name],
+    ).fetchone()
+    if row is None:
+        names = connection.execute("SELECT name FROM collections ORDER BY name").fetchall()
+        there = ", ".join(repr(each) for (each,) in names) or "none at all"
+        raise GalleryUnusable(f"there is no collection {name!r}; there are: {there}")
+    found, embedder_name, embedder_sha256, revision = row
+    return Collection(name, found, EmbedderIdentity(embedder_name, embedder_sha256), revision)
+
+
+def dimension_of(connection: Connection[Any], collection: Collection) -> int:
+    """Dimension of the smallest template; `template_batches` refuses any other.
+
+    Raises:
+        GalleryUnusable: fewer than two subjects have samples.
+    """
+    row = connection.execute(
+        "SELECT count(DISTINCT samples.subject_id), min(octet_length(samples.template)) "
+        "FROM samples JOIN subjects ON samples.subject_id = subjects.id "
+        "WHERE subjects.collection_id = %s",
+        [collection.id],
+    ).fetchone()
+    subjects, template_bytes = row or (0, 0)
+    if subjects < FEWEST_SUBJECTS:
+        raise GalleryUnusable(
+            f"collection {collection.name!r} has {counted_subjects(subjects)} with samples "
+            f"where at least {FEWEST_SUBJECTS} are needed"
+        )
+    return int(template_bytes) // 4
+
+
+def template_batches(
+    connection: Connection[Any], collection: Collection, dimension: int
+) -> Iterator[Batch]:
+    """Read all rows of a collection, in the order of ids; samples are numbered as sources.
+
+    Variants have no quality of their own: they get their sample's.
+
+    Raises:
+        GalleryUnusable: a template is of another dimension.
+    """
+    source = -1
+    # A named cursor is the server's: the rows come in parts, however many they are.
+    with connection.cursor("templates") as cursor:
+        cursor.execute(_TEMPLATES, {"collection": collection.id})
+        while rows := cursor.fetchmany(BATCH_ROWS):
+            sources = []
+            for _, _, variant, *_ in rows:
+                source += variant == 0
+                sources.append(source)
+            yield Batch(
+                subject_ids=[str(subject) for subject, *_ in rows],
+                vectors=np.stack([_template(row, collection.name, dimension) for row in rows]),
+                kinds=np.array(
+                    [Kind.DEGRADED if row[2] else Kind.ORIGINAL for row in rows], np.uint8
+                ),
+                sources=np.array(sources, np.int32),
+                quality=np.array([row[4] for row in rows], np.float32),
+            )
+
+
+def _template(row: tuple[Any, ...], name: str, dimension: int) -> Floats:
+    if len(row[3]) != 4 * dimension:
+        raise GalleryUnusable(
+            f"collection {name!r}: a template of sample {row[1]} has {len(row[3])} bytes, others "
+            f"{4 * dimension}"
+        )
+    return np.frombuffer(row[3], "<f4")

@@ -1,0 +1,123 @@
+"""The nets that are compared: flat, over a random split, over clusters, and ours."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.clusters.cluster import Clustering, cluster_classes, split_at_random
+from training.clusters.placement import Placement, by_mean
+from training.clusters.ways import Ways
+from training.evaluation.search import Enrolled, Nets
+from training.settings import TrainingSettings, Workers
+from training.split import Split
+from training.stores.format import Kind
+from training.stores.store import EmbeddingStore
+from training.subnets.files import SubnetRecord
+from training.subnets.settings import PAPER
+from training.subnets.tasks import SubnetPlan, train_subnets
+
+
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """Where nets are trained: on one split of one store, into one folder."""
+
+    store: EmbeddingStore
+    split: Split
+    enrolled: Enrolled
+    settings: TrainingSettings
+    workers: Workers
+    folder: Path
+
+    def ours(self, placement: Placement, name: str) -> tuple[Nets, tuple[SubnetRecord, ...]]:
+        """Subnets as they are published: with degraded copies, as the settings say."""
+        return self._train(placement, name, self.split.training, self.split.validation)
+
+    def papers(self, placement: Placement, name: str) -> Nets:
+        """Nets as the paper trains them: no degraded copies, random layers, up to 50 epochs."""
+        plain = np.asarray(self.store.kinds != Kind.DEGRADED)
+        device = self.settings.subnets.device
+        paper = replace(
+            self, settings=replace(self.settings, subnets=replace(PAPER, device=device))
+        )
+        nets, _ = paper._train(
+            placement, name, self.split.training & plain, self.split.validation & plain
+        )
+        return nets
+
+    def _train(
+        self,
+        placement: Placement,
+        name: str,
+        training: NDArray[np.bool_],
+        validation: NDArray[np.bool_],
+    ) -> tuple[Nets, tuple[SubnetRecord, ...]]:
+        """Train what is not there yet; the placement counts the enrolled classes."""
+        folder = self.folder / name
+        plan = SubnetPlan(
+            store=self.store,
+            placement=replace(placement, classes=self.enrolled.classes[placement.classes]),
+            training=training & np.isin(self.store.labels, self.enrolled.classes),
+            validation=validation & np.isin(self.store.labels, self.enrolled.classes),
+            settings=self.settings.subnets,
+            seed=self.settings.seed,
+        )
+        records = train_subnets(folder, plan, jobs=self.workers.jobs, backend=self.workers.backend)
+        return Nets.open([folder / record.file for record in records], placement), records
+
+
+@dataclass(frozen=True, eq=False)
+class Families:
+    """Four families of nets over the same N enrolled classes."""
+
+    flat: Nets
+    random: Nets
+    random_split: Clustering
+    clusters: Nets
+    clustering: Clustering
+    ours: Nets
+    trained: tuple[SubnetRecord, ...]
+    """How ours were trained."""
+    ways: Ways
+    """All placements of the clustering."""
+
+
+def flat_net(workshop: Workshop) -> Nets:
+    """The paper's first scenario: one net over all classes."""
+    classes = len(workshop.enrolled.classes)
+    numbers = np.arange(classes, dtype=np.int32)
+    return workshop.papers(Placement(numbers, np.zeros(classes, np.int32), 1), "flat")
+
+
+def families(workshop: Workshop, target_size: int, flat: Nets) -> Families:
+    """Train all others at one size of clusters.
+
+    Args:
+        workshop: where.
+        target_size: classes a cluster.
+        flat: does not depend on it.
+    """
+    means, seed = workshop.enrolled.class_means, workshop.settings.seed
+    clustering = cluster_classes(means, target_size=target_size, seed=seed)
+    count = len(clustering.centroids)
+    random_split = split_at_random(means, count=count, seed=seed)
+    ways = Ways(
+        workshop.store,
+        workshop.split.training,
+        clustering,
+        classes=workshop.enrolled.classes,
+        minimum_share=workshop.settings.minimum_share,
+    )
+    placement = ways.placements[workshop.settings.placement]
+    ours, trained = workshop.ours(placement, f"ours-{target_size}")
+    return Families(
+        flat=flat,
+        random=workshop.papers(by_mean(random_split), f"random-{target_size}"),
+        random_split=random_split,
+        clusters=workshop.papers(by_mean(clustering), f"clusters-{target_size}"),
+        clustering=clustering,
+        ours=ours,
+        trained=trained,
+        ways=ways,
+    )

@@ -1,0 +1,186 @@
+"""The whole evaluation: repetitions, each kept once it is finished, and their tables."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from training.evaluation.contenders import Workshop
+from training.evaluation.records import Record, aggregated, paired
+from training.evaluation.repetition import Contest, repetition, steps_of
+from training.evaluation.scenarios import FUSED, KNN, NEAREST_SAMPLE, SCENARIOS
+from training.evaluation.search import Enrolled
+from training.settings import TrainingSettings, Workers
+from training.split import Split
+from training.stores.format import MANIFEST, file_sha256
+from training.stores.shards import write_whole
+from training.stores.store import EmbeddingStore
+
+TABLES = ("identification", "cluster_finding", "open_set")
+DRAWN = ("distributions", "det", "growth", "losses", "map", "clusters", "calibration")
+
+
+class NothingToTest(ValueError):
+    """No subject has pictures enough to hold some back."""
+
+
+def evaluate(
+    store: EmbeddingStore,
+    folder: Path,
+    settings: TrainingSettings,
+    workers: Workers,
+    *,
+    repetitions: int,
+    target_sizes: Sequence[int] = (),
+    left_out: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> dict[str, Any]:
+    """Compare all scenarios on splits of their own; the first is the one that is published.
+
+    Args:
+        store: of the templates.
+        folder: for nets and finished repetitions; what is there of the same is taken over.
+        settings: those of the training; repetition r has its seed plus r.
+        workers: where nets are trained.
+        repetitions: at least 1.
+        target_sizes: classes a cluster; that of the settings if none.
+        left_out: ids of subjects that are kept out of the open set.
+        progress: called with steps done and all steps.
+
+    Returns:
+        In JSON's types, what the report shows; `summary` is what a bundle says of itself.
+
+    Raises:
+        NothingToTest: no subject has enough pictures.
+        SubnetsFailed: workers died again and again. What was finished stays.
+        OSError: a file can't be written.
+    """
+    contest = Contest(tuple(target_sizes) or (settings.target_size,), tuple(left_out))
+    steps = [steps_of(contest, first=number == 0) for number in range(repetitions)]
+    results = []
+    for number in range(repetitions):
+        done = sum(steps[:number])
+        progress(done, sum(steps))
+        seeded = replace(settings, seed=settings.seed + number)
+        results.append(
+            _kept(
+                store, folder, seeded, workers, contest, number, _Steps(done, sum(steps), progress)
+            )
+        )
+    progress(sum(steps), sum(steps))
+    return _document(store, settings, contest, results)
+
+
+class _Steps:
+    """Counts the steps of one repetition."""
+
+    def __init__(self, done: int, total: int, progress: Callable[[int, int], None]) -> None:
+        self._done, self._total, self._progress = done, total, progress
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._progress(self._done, self._total)
+
+
+def _kept(
+    store: EmbeddingStore,
+    folder: Path,
+    settings: TrainingSettings,
+    workers: Workers,
+    contest: Contest,
+    number: int,
+    step: Callable[[], None],
+) -> dict[str, Any]:
+    """Result of a repetition, made unless it is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"repetition-{number}.json"
+    decided_by = [asdict(settings), asdict(contest), file_sha256(store.folder / MANIFEST)]
+    digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
+    if file.is_file():
+        kept = json.loads(file.read_text("utf-8"))
+        if kept["made_from"] == digest:
+            return dict(kept["result"])
+    split = Split.of(store, seed=settings.seed)
+    if not split.test.any():
+        raise NothingToTest(
+            f"{store.folder}: no subject has five pictures with a face, so that none can be held "
+            "back to test on; add pictures"
+        )
+    workshop = Workshop(
+        store=store,
+        split=split,
+        enrolled=Enrolled.of(store, split.training),
+        settings=settings,
+        workers=workers,
+        folder=folder / f"repetition-{number}",
+    )
+    result = repetition(workshop, contest, step, first=number == 0)
+    document = json.dumps({"made_from": digest, "result": result}, allow_nan=False)
+    write_whole(file, document.encode())
+    return result
+
+
+def _document(
+    store: EmbeddingStore,
+    settings: TrainingSettings,
+    contest: Contest,
+    results: list[dict[str, Any]],
+) -> dict[str, Any]:
+    first = results[0]
+    tables = {name: aggregated([result[name] for result in results]) for name in TABLES}
+    tables["open_set"] = [_nested(row) for row in tables["open_set"]]
+    return {
+        "synthetic": store.manifest.synthetic,
+        "embedder": asdict(store.manifest.embedder),
+        "seed": settings.seed,
+        "repetitions": len(results),
+        "counts": first["counts"] | {"strangers": first["strangers"]},
+        "settings": _flat_settings(settings, contest),
+        "scenarios": list(SCENARIOS),
+        **tables,
+        "paired": paired(tables["identification"], FUSED, (KNN, NEAREST_SAMPLE)),
+        **{name: first[name] for name in DRAWN},
+        "summary": _summary(first),
+    }
+
+
+def _nested(row: Record) -> Record:
+    """Figures by FPIR in objects of their own."""
+    nested: Record = {}
+    for name, value in row.items():
+        figure, _, fpir = name.partition(" ")
+        if fpir and isinstance(value, dict):
+            nested.setdefault(figure, {})[fpir] = value
+        else:
+            nested[name] = value
+    return nested
+
+
+def _flat_settings(settings: TrainingSettings, contest: Contest) -> dict[str, Any]:
+    flat = asdict(settings)
+    subnets = flat.pop("subnets")
+    sizes = ", ".join(str(size) for size in contest.target_sizes)
+    return (
+        flat
+        | {f"subnets: {name}": value for name, value in subnets.items()}
+        | {"target_size": sizes}
+    )
+
+
+def _summary(first: dict[str, Any]) -> dict[str, Any]:
+    """Of the repetition that is published, the scenarios that are served."""
+    served = (KNN, NEAREST_SAMPLE, FUSED)
+    clusters = first["identification"][0]["clusters"]
+    recall: dict[str, dict[str, float]] = {}
+    for row in first["identification"]:
+        if row["scenario"] in served and row["clusters"] == clusters:
+            recall.setdefault(row["probes"], {})[row["scenario"]] = round(row["recall"], 6)
+    open_set = {
+        f"{row['probes']}, {row['scenario']}": {
+            name: round(value, 6) for name, value in row.items() if isinstance(value, float)
+        }
+        for row in first["open_set"]
+    }
+    return {"counts": first["counts"], "macro_recall": recall, "open_set": open_set}

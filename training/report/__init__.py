@@ -1,0 +1,1 @@
+"""The report of a training run: one page, its tables as CSV, its figures as JSON."""
