@@ -7,10 +7,15 @@ import numpy as np
 from models.fusion import POOR_QUALITY, UNTRAINED, Fusion
 from training.calibration.errors import errors_of, top_without
 from training.calibration.evidence import Evidence
-from training.calibration.probability import Probability, reliability, search_features
+from training.calibration.probability import (
+    FEATURES,
+    Probability,
+    reliability,
+    search_features,
+)
 from training.calibration.thresholds import FEWEST_SEARCHES, TopScores, threshold_table
 from training.calibration.weights import calibrate_weights
-from training.calibration.width import calibrate_needed_share
+from training.calibration.width import calibrate_needed_share, width_of
 from training.evaluation.probes import Probes
 from training.evaluation.search import Enrolled, Nets
 from training.split import Split
@@ -25,7 +30,7 @@ def calibrate(
 
     Mated searches are the validation's originals and degraded copies; leaving out the mate makes
     non-mated ones of them. Thresholds go by the originals alone: strangers in poor pictures score
-    lower, so that they keep below the target. Where nothing is held out, the enrolled samples
+    lower, so that they keep below the target. Where too little is held out, the enrolled samples
     themselves are searched among everybody else, and the weights are `UNTRAINED`.
 
     Args:
@@ -35,66 +40,61 @@ def calibrate(
         nets: their subnets.
 
     Returns:
-        In JSON's types; `models/fusion.py` reads `fusion`.
+        In JSON's types; `models/fusion.py` reads `fusion`. `tail` is None and `thresholds` are
+        empty where there were fewer than `FEWEST_SEARCHES` searches to fit them to.
     """
-    held_out = split.validation & np.isin(store.labels, enrolled.classes)
-    clean = held_out & store.originals
-    if clean.sum() < FEWEST_SEARCHES:
-        return _uncalibrated(store, split, enrolled, nets)
-    good = _evidence(store, clean, enrolled, nets)
-    poor = _evidence(store, held_out & (store.kinds == Kind.DEGRADED), enrolled, nets)
-    evidence = Evidence.joined([good, poor])
-    fusion = calibrate_weights(evidence, calibrate_needed_share(evidence))
-    features, right = search_features(evidence, fusion)
+    own = np.isin(store.labels, enrolled.classes)
+    others = len(enrolled.classes) - 1
+    good = Probes.of(store, own & split.validation & store.originals, enrolled)
+    if len(good) < FEWEST_SEARCHES:
+        samples = Probes.of(store, own & split.training & store.originals, enrolled)
+        # Each is among the samples of its own class, which does not count once that is left out.
+        return _document(UNTRAINED, Evidence.of(enrolled, nets, samples), others)
+    poor = Probes.of(store, own & split.validation & (store.kinds == Kind.DEGRADED), enrolled)
+    by_kind = {
+        name: Evidence.of(enrolled, nets, probes)
+        for name, probes in (("clean", good), ("degraded", poor))
+        if len(probes)
+    }
+    every = Evidence.joined(list(by_kind.values()))
+    fusion = calibrate_weights(every, calibrate_needed_share(every))
+    return _document(fusion, by_kind["clean"], others) | _checked(fusion, every, by_kind)
+
+
+def _document(fusion: Fusion, non_mated: Evidence, subjects: int) -> dict[str, Any]:
+    """The part that needs non-mated searches alone, each of them among so many subjects."""
+    document: dict[str, Any] = {
+        "fusion": fusion.to_json(),
+        "poor_quality_below": POOR_QUALITY,
+        "tail": None,
+        "thresholds": [],
+        "probability": None,
+        "reliability": [],
+        "validation": {},
+    }
+    if len(non_mated) < FEWEST_SEARCHES:
+        return document
+    top = TopScores.of(top_without(non_mated, fusion), subjects)
+    return document | {"tail": top.to_json(), "thresholds": threshold_table(top)}
+
+
+def _checked(fusion: Fusion, every: Evidence, by_kind: dict[str, Evidence]) -> dict[str, Any]:
+    """The part that needs mated searches too."""
+    features, right = search_features(every, fusion)
     probability = Probability.fit(features, right)
-    top = TopScores.of(top_without(good, fusion), len(enrolled.classes) - 1)
-    return _document(fusion, top) | {
+    return {
         "probability": {
+            "features": list(FEATURES),
             "intercept": probability.intercept,
             "coefficients": list(probability.coefficients),
         },
         "reliability": reliability(probability.of(features), right),
         "validation": {
-            "probes": len(good),
-            "degraded_probes": len(poor),
-            "errors": {
-                name: vars(errors_of(part, fusion))
-                for name, part in (("clean", good), ("degraded", poor))
-                if len(part)
-            },
+            name: {
+                "probes": len(part),
+                **vars(errors_of(part, fusion)),
+                **width_of(part, fusion.needed_share),
+            }
+            for name, part in by_kind.items()
         },
-    }
-
-
-def _uncalibrated(
-    store: EmbeddingStore, split: Split, enrolled: Enrolled, nets: Nets
-) -> dict[str, Any]:
-    evidence = _evidence(store, split.training & store.originals, enrolled, nets)
-    # Each is among the samples of its own class, which does not matter once that is left out.
-    top = TopScores.of(top_without(evidence, UNTRAINED), len(enrolled.classes) - 1)
-    return _document(UNTRAINED, top) | {
-        "probability": None,
-        "reliability": [],
-        "validation": {"probes": 0, "degraded_probes": 0, "errors": {}},
-    }
-
-
-def _evidence(
-    store: EmbeddingStore, rows: np.ndarray[Any, np.dtype[np.bool_]], enrolled: Enrolled, nets: Nets
-) -> Evidence:
-    probes = Probes.of(store, rows & np.isin(store.labels, enrolled.classes), enrolled)
-    return Evidence.of(enrolled, nets, probes)
-
-
-def _document(fusion: Fusion, top: TopScores) -> dict[str, Any]:
-    return {
-        "fusion": fusion.to_json(),
-        "poor_quality_below": POOR_QUALITY,
-        "tail": {
-            "subjects": top.subjects,
-            "start": top.start,
-            "shape": top.shape,
-            "scale": top.scale,
-        },
-        "thresholds": threshold_table(top),
     }

@@ -36,6 +36,9 @@ class Evidence:
     too many of them."""
     share_before_without: Floats
     """(n, C) the same in a vote without the mate."""
+    ahead: Floats
+    """(n, `MOST_CLUSTERS`) share of the vote ahead of the first, second, ... cluster; ascending
+    from 0, inf where there are not so many."""
     sample_counts: NDArray[np.int64]
     """(n, C)"""
     quality: Floats
@@ -74,9 +77,10 @@ class Evidence:
             axis=2,
         )
         mate = probes.true[:, None]
-        before = _share_before_classes(nets, means)
+        shares = nets.shares(means)
+        before = _share_before_classes(nets, shares)
         np.put_along_axis(means, mate, -np.inf, axis=1)
-        without = _share_before_classes(nets, means)
+        without = _share_before_classes(nets, nets.shares(means))
         searchable = np.isfinite(before) | np.isfinite(without)
         appeal = np.where(searchable, cosines.max(axis=2), -np.inf)
         np.put_along_axis(appeal, mate, np.inf, axis=1)
@@ -85,6 +89,7 @@ class Evidence:
             cosines=np.take_along_axis(cosines, candidates[:, :, None], axis=1),
             share_before=np.take_along_axis(before, candidates, axis=1),
             share_before_without=np.take_along_axis(without, candidates, axis=1),
+            ahead=_ahead(shares),
             sample_counts=enrolled.sample_counts()[candidates],
             quality=probes.quality,
         )
@@ -116,6 +121,10 @@ class Evidence:
         searched[:, 0] = False
         return self._scores(fusion, searched)
 
+    def clusters_searched(self, needed_share: float) -> NDArray[np.int64]:
+        """(n,) how many clusters are searched for each probe."""
+        return np.asarray(_reached(self.ahead, needed_share).sum(axis=1), np.int64)
+
     def _scores(self, fusion: Fusion, searched: NDArray[np.bool_]) -> Floats:
         cosines = np.where(searched[:, :, None], self.cosines, -np.inf)
         return fusion.scores(cosines, self.sample_counts, self.quality)
@@ -133,10 +142,18 @@ def _highest(appeal: Floats, count: int) -> NDArray[np.int64]:
     return np.take_along_axis(columns, order, axis=1)
 
 
-def _share_before_classes(nets: Nets, mean_cosines: Floats) -> Floats:
-    """(n, N): of the cluster of each class that is searched first, from cosines with all means."""
-    before = share_before(nets.shares(mean_cosines))
+def _share_before_classes(nets: Nets, shares: Floats) -> Floats:
+    """(n, N): of the cluster of each class that is searched first, from (n, m) shares."""
+    before = share_before(shares)
     return -nets.over_classes(-nets.of_clusters(before))
+
+
+def _ahead(shares: Floats) -> Floats:
+    """(n, `MOST_CLUSTERS`) ascending, of (n, m) shares."""
+    ahead = np.full((len(shares), MOST_CLUSTERS), np.inf, np.float32)
+    count = min(shares.shape[1], MOST_CLUSTERS)
+    ahead[:, :count] = np.sort(share_before(shares), axis=1)[:, :count]
+    return ahead
 
 
 def share_before(shares: Floats) -> Floats:

@@ -55,6 +55,16 @@ class TopScores:
         shape, scale = fit_generalised_pareto(scores[scores > start] - start)
         return cls(subjects, scores[scores <= start], start, shape, scale)
 
+    def to_json(self) -> dict[str, float]:
+        """The fitted tail, in JSON's types."""
+        return {
+            "subjects": self.subjects,
+            "tail_share": TAIL_SHARE,
+            "start": self.start,
+            "shape": self.shape,
+            "scale": self.scale,
+        }
+
     def threshold(self, fpir: float, *, subjects: int | None = None) -> float:
         """Score that a share `fpir` of strangers reaches; at most 1.
 

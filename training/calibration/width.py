@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from models.pre_selection import MOST_CLUSTERS
 from training.calibration.evidence import Evidence
 
 SHARES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
@@ -23,16 +24,16 @@ def calibrate_needed_share(evidence: Evidence) -> float:
     )
 
 
-def clusters_searched(evidence: Evidence, needed_share: float) -> dict[str, float]:
-    """Share of probes by what the search costs and misses.
+def width_of(evidence: Evidence, needed_share: float) -> dict[str, float]:
+    """What a search costs and what it misses.
 
     Returns:
-        `one_cluster`: share of probes for which one cluster is searched, by their candidates;
-        `mate_searched`: share of probes whose mate is in a searched cluster.
+        `clusters_1`, `clusters_2`, ...: share of the probes for which so many are searched;
+        `mate_searched`: share of the probes whose mate is in a searched cluster.
     """
-    searched = evidence.searched(needed_share)
-    further = searched & (evidence.share_before > 0)
+    counts = evidence.clusters_searched(needed_share)
+    shares = np.bincount(counts, minlength=MOST_CLUSTERS + 1)[1:] / len(counts)
     return {
-        "one_cluster": float(1 - further.any(axis=1).mean()),
-        "mate_searched": float(np.mean(searched[:, 0])),
+        **{f"clusters_{count}": float(share) for count, share in enumerate(shares, start=1)},
+        "mate_searched": float(evidence.searched(needed_share)[:, 0].mean()),
     }

@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from training.evaluation.contenders import Workshop
-from training.evaluation.records import Record, aggregated, paired
+from training.evaluation.records import aggregated, paired
 from training.evaluation.repetition import Contest, repetition, steps_of
 from training.evaluation.scenarios import FUSED, KNN, NEAREST_SAMPLE, SCENARIOS
 from training.evaluation.search import Enrolled
+from training.evaluation.shown import flat_settings, nested, shown_calibration, summary_of
 from training.settings import TrainingSettings, Workers
-from training.split import Split
+from training.split import FEWEST_TO_TEST, Split
 from training.stores.format import MANIFEST, file_sha256
 from training.stores.shards import write_whole
 from training.stores.store import EmbeddingStore
 
 TABLES = ("identification", "cluster_finding", "open_set")
-DRAWN = ("distributions", "det", "growth", "losses", "map", "clusters", "calibration")
-
-
-class NothingToTest(ValueError):
-    """No subject has pictures enough to hold some back."""
+DRAWN = ("distributions", "det", "growth", "losses", "map", "clusters")
 
 
 def evaluate(
@@ -50,13 +47,15 @@ def evaluate(
         progress: called with steps done and all steps.
 
     Returns:
-        In JSON's types, what the report shows; `summary` is what a bundle says of itself.
+        In JSON's types, what the report shows; `summary` is what a bundle says of itself. Where
+        no subject has pictures enough to test on, the tables are empty.
 
     Raises:
-        NothingToTest: no subject has enough pictures.
         SubnetsFailed: workers died again and again. What was finished stays.
         OSError: a file can't be written.
     """
+    if not Split.of(store, seed=settings.seed).test.any():
+        return _untested(store, settings)
     contest = Contest(tuple(target_sizes) or (settings.target_size,), tuple(left_out))
     steps = [steps_of(contest, first=number == 0) for number in range(repetitions)]
     results = []
@@ -103,11 +102,6 @@ def _kept(
         if kept["made_from"] == digest:
             return dict(kept["result"])
     split = Split.of(store, seed=settings.seed)
-    if not split.test.any():
-        raise NothingToTest(
-            f"{store.folder}: no subject has five pictures with a face, so that none can be held "
-            "back to test on; add pictures"
-        )
     workshop = Workshop(
         store=store,
         split=split,
@@ -122,6 +116,18 @@ def _kept(
     return result
 
 
+def _untested(store: EmbeddingStore, settings: TrainingSettings) -> dict[str, Any]:
+    return {
+        "synthetic": store.manifest.synthetic,
+        "embedder": asdict(store.manifest.embedder),
+        "seed": settings.seed,
+        "repetitions": 0,
+        "counts": {"classes": len(store.subject_ids), "tested_subjects": 0},
+        "settings": flat_settings(settings, (settings.target_size,)),
+        "summary": {"tested": f"no subject has {FEWEST_TO_TEST} pictures, so nothing"},
+    }
+
+
 def _document(
     store: EmbeddingStore,
     settings: TrainingSettings,
@@ -130,57 +136,18 @@ def _document(
 ) -> dict[str, Any]:
     first = results[0]
     tables = {name: aggregated([result[name] for result in results]) for name in TABLES}
-    tables["open_set"] = [_nested(row) for row in tables["open_set"]]
+    tables["open_set"] = [nested(row) for row in tables["open_set"]]
     return {
         "synthetic": store.manifest.synthetic,
         "embedder": asdict(store.manifest.embedder),
         "seed": settings.seed,
         "repetitions": len(results),
         "counts": first["counts"] | {"strangers": first["strangers"]},
-        "settings": _flat_settings(settings, contest),
+        "settings": flat_settings(settings, contest.target_sizes),
         "scenarios": list(SCENARIOS),
         **tables,
         "paired": paired(tables["identification"], FUSED, (KNN, NEAREST_SAMPLE)),
         **{name: first[name] for name in DRAWN},
-        "summary": _summary(first),
+        "calibration": shown_calibration(first["calibration"]),
+        "summary": summary_of(first),
     }
-
-
-def _nested(row: Record) -> Record:
-    """Figures by FPIR in objects of their own."""
-    nested: Record = {}
-    for name, value in row.items():
-        figure, _, fpir = name.partition(" ")
-        if fpir and isinstance(value, dict):
-            nested.setdefault(figure, {})[fpir] = value
-        else:
-            nested[name] = value
-    return nested
-
-
-def _flat_settings(settings: TrainingSettings, contest: Contest) -> dict[str, Any]:
-    flat = asdict(settings)
-    subnets = flat.pop("subnets")
-    sizes = ", ".join(str(size) for size in contest.target_sizes)
-    return (
-        flat
-        | {f"subnets: {name}": value for name, value in subnets.items()}
-        | {"target_size": sizes}
-    )
-
-
-def _summary(first: dict[str, Any]) -> dict[str, Any]:
-    """Of the repetition that is published, the scenarios that are served."""
-    served = (KNN, NEAREST_SAMPLE, FUSED)
-    clusters = first["identification"][0]["clusters"]
-    recall: dict[str, dict[str, float]] = {}
-    for row in first["identification"]:
-        if row["scenario"] in served and row["clusters"] == clusters:
-            recall.setdefault(row["probes"], {})[row["scenario"]] = round(row["recall"], 6)
-    open_set = {
-        f"{row['probes']}, {row['scenario']}": {
-            name: round(value, 6) for name, value in row.items() if isinstance(value, float)
-        }
-        for row in first["open_set"]
-    }
-    return {"counts": first["counts"], "macro_recall": recall, "open_set": open_set}

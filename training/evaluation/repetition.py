@@ -126,6 +126,8 @@ def _open(workshop: Workshop, contest: Contest, *, curves: bool) -> dict[str, An
     found = open_set(workshop, contest.target_sizes[0], contest.left_out)
     records: list[Record] = []
     drawn: dict[str, Any] = {"distributions": [], "det": []}
+    if found is None:
+        return {"open_set": records, "strangers": 0} | (drawn if curves else {})
     for one in open_searches(found):
         figures = open_record(one, found.calibration)
         records.append({"probes": one.probes, "scenario": one.scenario, **figures})

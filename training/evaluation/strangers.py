@@ -27,6 +27,8 @@ FPIRS = (0.1, 0.03, 0.01, 0.003)
 FEWEST_OVER = 3
 """Strangers above a threshold that a figure is told for: fewer are an accident."""
 CALIBRATED_FPIR = 0.01
+FEWEST_SUBJECTS = 3
+"""Of two, a search without the mate would have one candidate and no runner-up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class OpenSearches:
         return threshold_at_fpir(self.strangers.scores.astype(np.float64), fpir)
 
 
-def open_set(workshop: Workshop, target_size: int, left_out: Sequence[str]) -> OpenSet:
+def open_set(workshop: Workshop, target_size: int, left_out: Sequence[str]) -> OpenSet | None:
     """Train without the strangers, on the same split else.
 
     Args:
@@ -68,6 +70,9 @@ def open_set(workshop: Workshop, target_size: int, left_out: Sequence[str]) -> O
         target_size: classes a cluster.
         left_out: ids of subjects that are neither enrolled nor strangers, label errors say: one
             person under two names would be a stranger who is known.
+
+    Returns:
+        None where so few are enrolled that no threshold can be fitted.
     """
     store, split = workshop.store, workshop.split
     seed = workshop.settings.seed
@@ -75,13 +80,18 @@ def open_set(workshop: Workshop, target_size: int, left_out: Sequence[str]) -> O
     is_stranger = np.random.default_rng([seed, 2]).random(len(is_out)) < STRANGER_SHARE
     known = ~(is_out | is_stranger)[store.labels]
     enrolled = Enrolled.of(store, split.training & known)
+    if len(enrolled.classes) < FEWEST_SUBJECTS:
+        return None
     clustering = cluster_classes(enrolled.class_means, target_size=target_size, seed=seed)
     nets, _ = replace(workshop, enrolled=enrolled).ours(by_mean(clustering), "without-strangers")
+    calibration = calibrate(store, split, enrolled, nets)
+    if calibration["tail"] is None:
+        return None
     strangers = _few_pictures(workshop, (is_stranger & ~is_out)[store.labels])
     return OpenSet(
         enrolled=enrolled,
         nets=nets,
-        calibration=calibrate(store, split, enrolled, nets),
+        calibration=calibration,
         mated=probe_sets(store, split.test & known, enrolled),
         strangers=probe_sets(store, strangers, enrolled),
     )

@@ -70,12 +70,19 @@ def decision(evaluation: Mapping[str, Any]) -> Section:
         rows = [[each["when"], *(f"{each[name]:.3g}" for name in names)] for each in weights]
         heads = ["When", "Subnet", "Class mean", "Best sample"]
         blocks.append(text_table("Weights of the fused score", heads, rows))
-    if rules := calibration.get("clusters_searched"):
+    if widths := calibration.get("clusters_searched"):
+        counts = [name for name in widths[0] if name.startswith("clusters_")]
         rows = [
-            [f"below {each['vote_share_below']:.4g}", number(each["clusters"])] for each in rules
+            [each["probes"], *(percent(each[name]) for name in (*counts, "mate_searched"))]
+            for each in widths
         ]
-        heads = ["Share of the vote for the first cluster", "Clusters"]
-        blocks.append(text_table("Clusters searched by how close the vote is", heads, rows))
+        searched = [f"{name.removeprefix('clusters_')} searched" for name in counts]
+        heads = ["Validation probes", *searched, "Mate's cluster among them"]
+        caption = (
+            f"Clusters searched until they hold {calibration['needed_share']:.3g} of the vote, "
+            "in % of the probes"
+        )
+        blocks.append(text_table(caption, heads, rows))
     if rates := calibration.get("thresholds"):
         blocks.append(_thresholds(rates))
         blocks.append(thresholds("thresholds", rates))

@@ -11,9 +11,6 @@ from training.run.job import Job, Made, Progress
 from training.run.refused import RunRefused
 from training.stores.shards import write_whole
 
-FEWEST_SUBJECTS = 3
-"""Of two, a search without the mate would have one candidate and no runner-up."""
-
 
 def make_subnets(job: Job, progress: Progress) -> Made:
     """Train one subnet a cluster.
@@ -51,12 +48,17 @@ def make_calibration(job: Job, _progress: Progress) -> Made:
     """Learn from validation pictures how to search and how to decide.
 
     Raises:
-        RunRefused: there are too few subjects or pictures for a threshold.
+        RunRefused: there are too few subjects.
     """
     from training.calibration.calibrate import calibrate
     from training.evaluation.search import Enrolled, Nets
+    from training.evaluation.strangers import FEWEST_SUBJECTS
 
-    _check_enough(job)
+    if len(job.store.subject_ids) < FEWEST_SUBJECTS:
+        raise RunRefused(
+            f"{job.folder.store}: has {len(job.store.subject_ids)} subjects, and decisions are "
+            f"calibrated with {FEWEST_SUBJECTS} at least; add subjects"
+        )
     placement = Clusters.read(job.folder.clusters).placement
     document = calibrate(
         job.store,
@@ -72,7 +74,6 @@ def make_evaluation(job: Job, progress: Progress) -> Made:
     """Measure on test pictures, in repetitions.
 
     Raises:
-        NothingToTest: there are none.
         SubnetsFailed: workers died again and again.
     """
     from training.evaluation.evaluate import evaluate
@@ -88,19 +89,6 @@ def make_evaluation(job: Job, progress: Progress) -> Made:
     write_whole(job.folder.evaluation, as_json(document))
     many = job.settings.repetitions
     return Made((job.folder.evaluation,), f"{many} repetition{'' if many == 1 else 's'} measured")
-
-
-def _check_enough(job: Job) -> None:
-    from training.calibration.thresholds import FEWEST_SEARCHES
-
-    subjects = len(job.store.subject_ids)
-    pictures = int((job.split.training & job.store.originals).sum())
-    if subjects < FEWEST_SUBJECTS or pictures < FEWEST_SEARCHES:
-        raise RunRefused(
-            f"{job.folder.store}: {subjects:,} subjects with {pictures:,} pictures to train on are "
-            f"too few to set thresholds by; {FEWEST_SUBJECTS} subjects and {FEWEST_SEARCHES} "
-            "pictures are needed"
-        )
 
 
 def subnet_files(folder: RunFolder, placement: Placement) -> list[Path]:

@@ -17,7 +17,7 @@ class RunSettings:
     """All that decides what comes out of a store."""
 
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    repetitions: int = 5
+    repetitions: int = 3
     """Of the evaluation, each with a seed of its own; at least 1."""
 
     @classmethod

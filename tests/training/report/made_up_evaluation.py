@@ -161,9 +161,12 @@ def made_up_evaluation() -> dict[str, Any]:
                 {"when": "several samples", "subnet": 0.28, "class_mean": 0.41,
                  "best_sample": 0.314},
             ],
+            "needed_share": 0.9,
             "clusters_searched": [
-                {"vote_share_below": 0.4, "clusters": 5}, {"vote_share_below": 0.7, "clusters": 3},
-                {"vote_share_below": 1.01, "clusters": 1},
+                {"probes": "clean", "clusters_1": 0.91, "clusters_2": 0.05, "clusters_3": 0.04,
+                 "mate_searched": 0.998},
+                {"probes": "degraded", "clusters_1": 0.65, "clusters_2": 0.1, "clusters_3": 0.25,
+                 "mate_searched": 0.973},
             ],
             "thresholds": [
                 {"fpir": fpir, "by_gallery_size": [

@@ -41,7 +41,7 @@ def test_curves_alone_make_the_section() -> None:
 def test_the_decision_shows_what_calibration_found() -> None:
     weights, searched, thresholds, reliability = tables_of(decision(made_up_evaluation()))
     assert [cell.text for cell in weights.rows[1].cells] == ["0.28", "0.41", "0.314"]
-    assert [row.name for row in searched.rows] == ["below 0.4", "below 0.7", "below 1.01"]
+    assert [row.name for row in searched.rows] == ["clean", "degraded"]
     assert [row.name for row in thresholds.rows] == ["1,000", "5,749", "20,000", "100,000"]
     assert [cell.text for cell in reliability.rows[-1].cells] == ["98.10", "1,533"]
 

@@ -7,6 +7,7 @@ import pytest
 from models.bundle_format import MANIFEST
 from tests.training.run.jobs import SETTINGS, ignore, job_of
 from training.run.job import Job
+from training.run.nets import read_calibration
 from training.run.refused import RunRefused
 from training.run.stages import BY_NAME, carry_out
 
@@ -64,9 +65,15 @@ def test_other_settings_of_subnets_leave_the_clusters(tmp_path: Path) -> None:
     assert (again.store.folder / MANIFEST).is_file()
 
 
-def test_too_few_pictures_for_a_threshold_are_said(tmp_path: Path) -> None:
-    job = job_of(tmp_path)
+def test_two_subjects_are_too_few_to_calibrate_with(tmp_path: Path) -> None:
+    job = job_of(tmp_path, count=2)
     carry_all(job, "class-means", "cluster", "subnets")
-    with pytest.raises(RunRefused, match="18 subjects with 54 pictures to train on are too few"):
+    with pytest.raises(RunRefused, match=r"has 2 subjects, .* 3 at least"):
         carry_all(job, "calibrate")
     assert not job.folder.calibration.exists()
+
+
+def test_a_gallery_too_small_for_thresholds_is_calibrated_without(tmp_path: Path) -> None:
+    job = job_of(tmp_path)
+    carry_all(job, "class-means", "cluster", "subnets", "calibrate")
+    assert read_calibration(job)["thresholds"] == []

@@ -23,9 +23,7 @@ from training.stores.format import (
 )
 from training.stores.store import EmbeddingStore
 
-HARD_NAMES = [
-    f"hard_{name}" for name in ("resolution", "blur", "brightness", "jpeg", "cover")
-]
+HARD_NAMES = [f"hard_{name}" for name in ("resolution", "blur", "brightness", "jpeg", "cover")]
 BATCHES = [batch_of(["zoë", "ann"]), batch_of(["bob", "ann"], seed=1)]
 
 
