@@ -136,6 +136,17 @@ bench-latency: need-LFW need-PROTOCOL setup setup-training ## Milliseconds a req
 	.venv-training/bin/python -m benchmarks.bench_latency --lfw $(LFW) --protocol $(PROTOCOL) \
 		--service-python .venv/bin/python
 
+# Where the trainings of the next two are kept, so that the second does not do them again.
+OUT ?= var/bench-training
+
+.PHONY: bench-training
+bench-training: need-LFW need-PROTOCOL setup-training ## The eight scenarios and the finding of clusters on LFW (LFW=... PROTOCOL=... OUT=...).
+	.venv-training/bin/python -m benchmarks.bench_training --lfw $(LFW) --protocol $(PROTOCOL) --out $(OUT)
+
+.PHONY: bench-hard
+bench-hard: need-LFW need-PROTOCOL setup-training ## The same scenarios with hard probes (LFW=... PROTOCOL=... OUT=...).
+	.venv-training/bin/python -m benchmarks.bench_hard --lfw $(LFW) --protocol $(PROTOCOL) --out $(OUT)
+
 .PHONY: bench-epochs
 bench-epochs: need-STORE setup-training ## Seconds an epoch and memory at 50,000 synthetic classes, flat and in subnets (STORE=...).
 	.venv-training/bin/python -m benchmarks.bench_epochs --store $(STORE)

@@ -89,7 +89,7 @@ def main() -> None:
         figures |= in_figures(times)
     figures |= accuracy
     show(timed)
-    write_results("bench_epochs", figures)
+    write_results("epochs", figures)
     sys.exit(missed(timed[-1], accuracy))
 
 

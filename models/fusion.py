@@ -59,14 +59,21 @@ class Fusion:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: the weights are not 2 x 2 x 3, are negative, or don't sum to 1.
+            ValueError: something is missing, the share is outside [0, 1], or the weights are not
+                2 x 2 x 3, are negative, or don't sum to 1.
         """
-        weights = np.array(document["weights"], np.float32)
+        try:
+            weights = np.array(document["weights"], np.float32)
+            needed_share = float(document["needed_share"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no fusion: {error!r}") from error
+        if not 0 <= needed_share <= 1:
+            raise ValueError(f"a share of {needed_share}")
         if weights.shape != (2, 2, 3) or (weights < 0).any():
             raise ValueError(f"weights of shape {weights.shape}, or below 0")
         if not np.allclose(weights.sum(axis=2), 1, atol=1e-3):
             raise ValueError("weights that do not sum to 1")
-        return cls(float(document["needed_share"]), weights)
+        return cls(needed_share, weights)
 
 
 UNTRAINED = Fusion(

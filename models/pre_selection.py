@@ -47,12 +47,24 @@ def clusters_to_search(shares: Floats, needed: float) -> NDArray[np.bool_]:
     Returns:
         (n, m) whether each is searched: 1 to `MOST_CLUSTERS` of each row, the leading ones.
     """
+    return reached(share_before(shares), needed)
+
+
+def share_before(shares: Floats) -> Floats:
+    """(n, m) share of the vote of all clusters ahead of each, of (n, m) shares.
+
+    0 for the leading one; inf from the place on at which no cluster is searched any more.
+    """
     order = np.argsort(-shares, axis=1, kind="stable")
     sorted_shares = np.take_along_axis(shares, order, axis=1)
-    before = np.cumsum(sorted_shares, axis=1) - sorted_shares
-    taken = before < needed
-    taken[:, 0] = True
-    taken[:, MOST_CLUSTERS:] = False
-    chosen = np.empty_like(taken)
-    np.put_along_axis(chosen, order, taken, axis=1)
-    return chosen
+    ahead = np.cumsum(sorted_shares, axis=1) - sorted_shares
+    ahead[:, 0] = 0
+    ahead[:, MOST_CLUSTERS:] = np.inf
+    before = np.empty_like(shares)
+    np.put_along_axis(before, order, ahead, axis=1)
+    return before
+
+
+def reached(before: Floats, needed: float) -> NDArray[np.bool_]:
+    """Whether clusters with so much of the vote ahead of them (any shape) are searched."""
+    return np.asarray((before == 0) | (before < needed))

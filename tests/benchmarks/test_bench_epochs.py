@@ -23,7 +23,7 @@ def test_a_small_run_from_a_store_to_its_figures(
         bench_epochs.main()
     # Three tiny subnets can't be 15 times as fast.
     assert "a speed-up of 15" in str(ended.value)
-    figures = json.loads((tmp_path / "results" / "bench_epochs.json").read_text())["figures"]
+    figures = json.loads((tmp_path / "results" / "epochs.json").read_text())["figures"]
     assert figures["synthetic_probes"] == 180
     assert 0.3 < figures["synthetic_knn_rank1"] <= 1
     difference = figures["synthetic_clusters_nearest_rank1"] - figures["synthetic_knn_rank1"]

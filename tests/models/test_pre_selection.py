@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from models.pre_selection import MOST_CLUSTERS, SHARPNESS, clusters_to_search, vote_shares
+from models.pre_selection import (
+    MOST_CLUSTERS,
+    SHARPNESS,
+    clusters_to_search,
+    share_before,
+    vote_shares,
+)
 
 
 def test_shares_agree_with_one_voter_at_a_time() -> None:
@@ -28,3 +34,9 @@ def test_a_clear_vote_needs_one_cluster_and_a_close_one_more() -> None:
 def test_never_more_than_the_most_and_never_none(clusters: int) -> None:
     chosen = clusters_to_search(np.full((3, clusters), 1 / clusters, np.float32), 1.0)
     assert chosen.sum(axis=1).tolist() == [min(clusters, MOST_CLUSTERS)] * 3
+
+
+def test_share_before_by_hand() -> None:
+    shares = np.array([[0.1, 0.5, 0.05, 0.35]], np.float32)
+    np.testing.assert_allclose(share_before(shares), [[0.85, 0, np.inf, 0.5]], rtol=1e-6)
+    assert share_before(np.ones((2, 1), np.float32)).tolist() == [[0], [0]]

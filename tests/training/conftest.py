@@ -16,6 +16,13 @@ NEED_TORCH += [
         "background", "drawing", "plots", "recognition", "rejection", "score_plots", "write"
     )
 ]  # fmt: skip
+NEED_TORCH += [
+    f"evaluation/test_{name}.py"
+    for name in (
+        "contenders", "curves", "evaluate", "extras", "repetition", "scenarios", "shown",
+        "strangers",
+    )
+]  # fmt: skip
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
 
 

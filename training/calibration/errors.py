@@ -1,5 +1,6 @@
 """How often a decision would be wrong, by the evidence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from models.fusion import Fusion
 from training.calibration.evidence import Evidence
 from training.evaluation.open_set import threshold_at_fpir
 
+WHOLE = "whole"
+CLASS_MEAN_ALONE = Fusion(1.0, np.tile(np.array([0, 1, 0], np.float32), (2, 2, 1)))
 TARGET_FPIR = 0.01
 """Share of strangers named at which weights are compared: the service's default."""
 
@@ -26,6 +29,9 @@ class Errors:
     def total(self) -> float:
         return self.misnamed + self.missed
 
+    def no_worse_than(self, other: "Errors") -> bool:
+        return self.misnamed <= other.misnamed and self.missed <= other.missed
+
 
 def top_without(evidence: Evidence, fusion: Fusion) -> Floats:
     """(n,) best score of each search without the mate; -1 where nobody was searched."""
@@ -33,11 +39,40 @@ def top_without(evidence: Evidence, fusion: Fusion) -> Floats:
     return best
 
 
-def errors_of(evidence: Evidence, fusion: Fusion) -> Errors:
-    """Errors of the evidence's searches, the threshold being that of its non-mated ones."""
+def errors_of(evidence: Evidence, fusion: Fusion, *, threshold: float | None = None) -> Errors:
+    """Errors of the evidence's searches.
+
+    Args:
+        evidence: of n probes.
+        fusion: that scores them.
+        threshold: that of the evidence's own non-mated searches if None.
+    """
     scores = evidence.scores(fusion)
     misnamed = scores[:, 0] <= scores[:, 1:].max(axis=1)
-    non_mated = top_without(evidence, fusion).astype(np.float64)
-    threshold = threshold_at_fpir(non_mated, TARGET_FPIR)
-    missed = misnamed | (scores[:, 0] < threshold)
+    least = own_threshold(evidence, fusion) if threshold is None else threshold
+    missed = misnamed | (scores[:, 0] < least)
     return Errors(float(misnamed.mean()), float(missed.mean()))
+
+
+def own_threshold(evidence: Evidence, fusion: Fusion) -> float:
+    """Score that `TARGET_FPIR` of the searches without the mate pass."""
+    return threshold_at_fpir(top_without(evidence, fusion).astype(np.float64), TARGET_FPIR)
+
+
+def served_errors(by_kind: Mapping[str, Evidence], fusion: Fusion) -> dict[str, Errors]:
+    """Errors at one threshold, the highest that any kind of probe needs.
+
+    Returns:
+        By kind, and of all probes together as `WHOLE`.
+    """
+    threshold = max(own_threshold(evidence, fusion) for evidence in by_kind.values())
+    parts = {**by_kind, WHOLE: Evidence.joined(list(by_kind.values()))}
+    return {
+        name: errors_of(evidence, fusion, threshold=threshold) for name, evidence in parts.items()
+    }
+
+
+def class_mean_errors(by_kind: Mapping[str, Evidence]) -> dict[str, Errors]:
+    """As `served_errors`, of a search by class mean, which looks at all clusters."""
+    everywhere = {name: evidence.everywhere() for name, evidence in by_kind.items()}
+    return served_errors(everywhere, CLASS_MEAN_ALONE)

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats
 from models.fusion import Fusion
-from models.pre_selection import MOST_CLUSTERS
+from models.pre_selection import MOST_CLUSTERS, reached, share_before
 from training.evaluation.probes import Probes
 from training.evaluation.search import Enrolled, Nets, blocks
 
 CANDIDATES = 32
 """Of each probe, the mate and those of clusters that may be searched who are most alike by any of
-the three cosines: a fused score lies between the three, so who is low in all wins with no
-weights."""
+the three cosines: a fused score lies between the three."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +108,7 @@ class Evidence:
 
     def searched(self, needed_share: float) -> NDArray[np.bool_]:
         """(n, C) whether a candidate's cluster is searched."""
-        return _reached(self.share_before, needed_share)
+        return reached(self.share_before, needed_share)
 
     def scores(self, fusion: Fusion) -> Floats:
         """(n, C) fused, of the mated searches; -inf for who isn't searched."""
@@ -117,21 +116,17 @@ class Evidence:
 
     def scores_without(self, fusion: Fusion) -> Floats:
         """(n, C) fused, of the searches without the mate, which has -inf, as who isn't searched."""
-        searched = _reached(self.share_before_without, fusion.needed_share)
+        searched = reached(self.share_before_without, fusion.needed_share)
         searched[:, 0] = False
         return self._scores(fusion, searched)
 
     def clusters_searched(self, needed_share: float) -> NDArray[np.int64]:
         """(n,) how many clusters are searched for each probe."""
-        return np.asarray(_reached(self.ahead, needed_share).sum(axis=1), np.int64)
+        return np.asarray(reached(self.ahead, needed_share).sum(axis=1), np.int64)
 
     def _scores(self, fusion: Fusion, searched: NDArray[np.bool_]) -> Floats:
         cosines = np.where(searched[:, :, None], self.cosines, -np.inf)
         return fusion.scores(cosines, self.sample_counts, self.quality)
-
-
-def _reached(share_before: Floats, needed_share: float) -> NDArray[np.bool_]:
-    return np.asarray((share_before == 0) | (share_before < needed_share))
 
 
 def _highest(appeal: Floats, count: int) -> NDArray[np.int64]:
@@ -154,18 +149,3 @@ def _ahead(shares: Floats) -> Floats:
     count = min(shares.shape[1], MOST_CLUSTERS)
     ahead[:, :count] = np.sort(share_before(shares), axis=1)[:, :count]
     return ahead
-
-
-def share_before(shares: Floats) -> Floats:
-    """(n, m) share of the vote of all clusters ahead of each, of (n, m) shares.
-
-    0 for the leading one; inf from the place on at which no cluster is searched any more.
-    """
-    order = np.argsort(-shares, axis=1, kind="stable")
-    sorted_shares = np.take_along_axis(shares, order, axis=1)
-    ahead = np.cumsum(sorted_shares, axis=1) - sorted_shares
-    ahead[:, 0] = 0
-    ahead[:, MOST_CLUSTERS:] = np.inf
-    before = np.empty_like(shares)
-    np.put_along_axis(before, order, ahead, axis=1)
-    return before

@@ -31,17 +31,17 @@ class Probability:
 
     @classmethod
     def fit(cls, features: NDArray[np.float64], right: NDArray[np.bool_]) -> Self:
-        """By Newton's method, mated and non-mated searches weighing the same.
+        """By Newton's method.
 
-        So p answers for a probe that is as likely enrolled as not; with other odds, those of p
-        are to be multiplied by them.
+        With as many mated as non-mated searches, p answers for a probe that is as likely enrolled
+        as not.
 
         Args:
             features: (n, F).
-            right: (n,) whether the best candidate is the mate; both occur.
+            right: (n,) whether the best candidate is the mate.
         """
         inputs = np.hstack([np.ones((len(features), 1)), features])
-        weights = np.where(right, 0.5 / right.sum(), 0.5 / (~right).sum())
+        weights = np.full(len(features), 1 / len(features))
         penalty = np.diag([0.0] + [RIDGE] * features.shape[1])
         coefficients = np.zeros(inputs.shape[1])
         for _ in range(STEPS):
@@ -75,7 +75,8 @@ def search_features(
         (2n, F) and (2n,) whether the best candidate is the mate.
     """
     mated, without = evidence.scores(fusion), evidence.scores_without(fusion)
-    right = np.concatenate([mated.argmax(axis=1) == 0, np.zeros(len(evidence), np.bool_)])
+    first = (mated.argmax(axis=1) == 0) & np.isfinite(mated[:, 0])
+    right = np.concatenate([first, np.zeros(len(evidence), np.bool_)])
     features = [_features(scores, evidence) for scores in (mated, without)]
     return np.concatenate(features), right
 

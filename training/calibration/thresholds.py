@@ -1,5 +1,6 @@
 """Thresholds for a target FPIR, and how they move with the size of the gallery."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -36,23 +37,24 @@ class TopScores:
     scale: float
 
     @classmethod
-    def of(cls, top_scores: NDArray[np.floating[Any]], subjects: int) -> Self:
+    def of(cls, top_scores: NDArray[np.floating[Any]], subjects: int) -> Self | None:
         """Fit to the best score of each search.
 
         Args:
-            top_scores: (n,) with n at least `FEWEST_SEARCHES`.
+            top_scores: (n,)
             subjects: N, that each of them searched among.
 
-        Raises:
-            ValueError: there are too few.
+        Returns:
+            None where n is below `FEWEST_SEARCHES`, or the highest scores are all the same.
         """
         if len(top_scores) < FEWEST_SEARCHES:
-            raise ValueError(
-                f"{len(top_scores)} non-mated searches, but a threshold needs {FEWEST_SEARCHES}"
-            )
+            return None
         scores = np.sort(top_scores.astype(np.float64))
         start = float(np.quantile(scores, 1 - TAIL_SHARE))
-        shape, scale = fit_generalised_pareto(scores[scores > start] - start)
+        excesses = scores[scores > start] - start
+        if len(excesses) < 2:
+            return None
+        shape, scale = fit_generalised_pareto(excesses)
         return cls(subjects, scores[scores <= start], start, shape, scale)
 
     def to_json(self) -> dict[str, float]:
@@ -81,15 +83,24 @@ class TopScores:
         return min(float(self.start + self.scale * excess), 1.0)
 
 
-def threshold_table(top: TopScores) -> list[dict[str, Any]]:
-    """Thresholds at `FPIRS` by size of gallery, in JSON's types."""
-    sizes = [max(1, round(times * top.subjects)) for times in GROWTH]
+def threshold_table(tops: Sequence[TopScores]) -> list[dict[str, Any]]:
+    """Thresholds at `FPIRS` by size of gallery, in JSON's types.
+
+    Args:
+        tops: of the same gallery, by kind of probe; the highest threshold is taken, so that no
+            kind lets more strangers pass than asked for.
+    """
+    sizes = {times: max(1, round(times * tops[0].subjects)) for times in GROWTH}
     return [
         {
             "fpir": fpir,
             "by_gallery_size": [
-                {"subjects": size, "threshold": round(top.threshold(fpir, subjects=size), 6)}
-                for size in sizes
+                {
+                    "times": times,
+                    "subjects": size,
+                    "threshold": round(max(top.threshold(fpir, subjects=size) for top in tops), 6),
+                }
+                for times, size in sizes.items()
             ],
         }
         for fpir in FPIRS

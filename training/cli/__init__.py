@@ -10,7 +10,7 @@ import typer
 
 from training.cli import exports, stages, tools
 from training.cli.display import notes
-from training.cli.errors import EXIT_FAILED, sentence
+from training.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, sentence
 
 TOOLS, EXPORTS = "Tools", "For those who maintain the nets"
 
@@ -24,7 +24,7 @@ app = typer.Typer(
 
     `python -m training run --images people/ --out RUN` goes all the way from pictures to a bundle
     and a report. The stages in their order: embed, class-means, cluster, subnets, calibrate,
-    evaluate, publish, report.
+    evaluate, publish, epochs, report.
 
     Exit codes: 0 done, 2 wrong usage, 3 could not be done, 130 interrupted.
     """,
@@ -37,6 +37,7 @@ app.command("subnets")(stages.subnets)
 app.command("calibrate")(stages.calibrate)
 app.command("evaluate")(stages.evaluate)
 app.command("publish")(stages.publish)
+app.command("epochs")(stages.epochs)
 app.command("report")(stages.report)
 app.command("verify-bundle", rich_help_panel=TOOLS)(tools.verify_bundle)
 app.command("synth", rich_help_panel=TOOLS)(tools.synth)
@@ -56,6 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     try:
         app(args=None if arguments is None else list(arguments), prog_name="python -m training")
+    except SystemExit as ended:
+        if ended.code == EXIT_INTERRUPTED:
+            notes.print(
+                "training: interrupted; what was finished stays; run the same command to go on",
+                markup=False,
+            )
+        raise
     except Exception as error:
         said = sentence(error)
         if said is None:

@@ -3,6 +3,8 @@
 import errno
 import sys
 
+EXIT_INTERRUPTED = 130
+"""By Ctrl-C; the command line parser's own."""
 EXIT_FAILED = 3
 """Could not be done; 2 is the command line parser's own, for wrong usage."""
 

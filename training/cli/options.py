@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -85,7 +86,7 @@ Repetitions = Annotated[
     typer.Option(
         min=1,
         help="How often the evaluation is done, each time with another seed.",
-        show_default="5",
+        show_default="3",
     ),
 ]
 Jobs = Annotated[
@@ -123,5 +124,18 @@ def connected_workers(jobs: int, backend: str, scheduler: str | None) -> Iterato
         return
     from distributed import Client
 
-    with Client(scheduler):
+    try:
+        client = Client(scheduler)
+    except ValueError as error:
+        raise typer.BadParameter(f"{scheduler}: {error}", param_hint="--scheduler") from None
+    with client:
+        try:
+            client.run(import_module, "training.subnets.tasks")
+        except ImportError as error:
+            # Without this, workers would fail over and over, and nothing would ever come back.
+            raise typer.BadParameter(
+                f"the workers of {scheduler} have no training environment ({error}); start them "
+                "where `import training` works",
+                param_hint="--scheduler",
+            ) from None
         yield Workers(jobs, backend)

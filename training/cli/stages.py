@@ -91,6 +91,11 @@ def publish(out: RunDirectory) -> None:
     one_stage("publish", out, Workers(), {})
 
 
+def epochs(out: RunDirectory) -> None:
+    """Time an epoch of one layer over all classes against one of the subnets."""
+    one_stage("epochs", out, Workers(), {})
+
+
 def report(out: RunDirectory) -> None:
     """Write the report: one page, and its figures as JSON and CSV."""
     one_stage("report", out, Workers(), {})

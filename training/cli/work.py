@@ -60,8 +60,21 @@ def opened_job(out: Path, workers: Workers, given: dict[str, Any]) -> Iterator["
     folder = RunFolder(out)
     with folder.locked():
         settings = RunSettings.read(folder.settings).changed(given)
+        _check_device(settings.training.subnets.device)
         settings.write(folder.settings)
         yield Job(folder, settings, workers)
+
+
+def _check_device(device: str) -> None:
+    """Before it is written down: a later command would go on with it."""
+    if device != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise typer.BadParameter(
+            "there is no CUDA device that torch can use; take auto or cpu", param_hint="--device"
+        )
 
 
 def one_stage(name: str, out: Path, workers: Workers, given: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from training.clusters.placement import (
     by_share,
     summarise,
 )
-from training.stores.store import EmbeddingStore
+from training.stores.store import BLOCK_ROWS, EmbeddingStore
 
 
 class Ways:
@@ -42,7 +42,12 @@ class Ways:
         """
         rows = np.flatnonzero(within & store.originals & np.isin(store.labels, classes))
         self._labels = np.searchsorted(classes, store.labels[rows]).astype(np.int32)
-        self._sample_clusters = nearest_centroids(store.vectors[rows], clustering.centroids)
+        self._sample_clusters = np.concatenate(
+            [
+                nearest_centroids(store.vectors[block], clustering.centroids)
+                for block in np.split(rows, range(BLOCK_ROWS, len(rows), BLOCK_ROWS))
+            ]
+        )
         votes = Votes.count(self._labels, self._sample_clusters, clustering)
         self.placements: dict[str, Placement] = {
             "mean": by_mean(clustering),

@@ -6,6 +6,7 @@ not there, and what it makes has the same bytes.
 
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +125,8 @@ def embed_folder(
     write_skipped(folder.with_name(SKIPPED), all_skipped)
     kept = len(subjects) - len(_left_out(subjects, all_skipped))
     if kept < FEWEST_SUBJECTS:
+        # Nothing to go on with: other pictures may be given for the same place.
+        shutil.rmtree(writer.aside)
         raise PicturesUnusable(
             f"{images}: {counted_subjects(kept)} with a face where at "
             f"least {FEWEST_SUBJECTS} are needed; {folder.with_name(SKIPPED)} lists the "

@@ -15,7 +15,7 @@ from training.split import Split
 from training.stores.format import Kind
 from training.stores.store import EmbeddingStore
 from training.subnets.files import SubnetRecord
-from training.subnets.settings import PAPER
+from training.subnets.settings import Initialisation, SubnetSettings
 from training.subnets.tasks import SubnetPlan, train_subnets
 
 
@@ -34,17 +34,20 @@ class Workshop:
         """Subnets as they are published: with degraded copies, as the settings say."""
         return self._train(placement, name, self.split.training, self.split.validation)
 
-    def papers(self, placement: Placement, name: str) -> Nets:
-        """Nets as the paper trains them: no degraded copies, random layers, up to 50 epochs."""
-        plain = np.asarray(self.store.kinds != Kind.DEGRADED)
+    def plain(
+        self, placement: Placement, name: str, *, initialisation: Initialisation = "class-mean"
+    ) -> tuple[Nets, tuple[SubnetRecord, ...]]:
+        """Nets as the paper trains them, without degraded copies, but for how they start.
+
+        The paper starts from random rows. With few pictures a class, what was random in them
+        stays: the highest output of all subnets then says little (`starts` shows both).
+        """
+        without = np.asarray(self.store.kinds != Kind.DEGRADED)
         device = self.settings.subnets.device
-        paper = replace(
-            self, settings=replace(self.settings, subnets=replace(PAPER, device=device))
+        settings = SubnetSettings(initialisation=initialisation, device=device)
+        return replace(self, settings=replace(self.settings, subnets=settings))._train(
+            placement, name, self.split.training & without, self.split.validation & without
         )
-        nets, _ = paper._train(
-            placement, name, self.split.training & plain, self.split.validation & plain
-        )
-        return nets
 
     def _train(
         self,
@@ -68,6 +71,18 @@ class Workshop:
 
 
 @dataclass(frozen=True, eq=False)
+class OurFamily:
+    """Subnets over N enrolled classes as they are published."""
+
+    clustering: Clustering
+    nets: Nets
+    trained: tuple[SubnetRecord, ...]
+    """How they were trained."""
+    ways: Ways
+    """All placements of the clustering."""
+
+
+@dataclass(frozen=True, eq=False)
 class Families:
     """Four families of nets over the same N enrolled classes."""
 
@@ -87,7 +102,25 @@ def flat_net(workshop: Workshop) -> Nets:
     """The paper's first scenario: one net over all classes."""
     classes = len(workshop.enrolled.classes)
     numbers = np.arange(classes, dtype=np.int32)
-    return workshop.papers(Placement(numbers, np.zeros(classes, np.int32), 1), "flat")
+    nets, _ = workshop.plain(Placement(numbers, np.zeros(classes, np.int32), 1), "flat")
+    return nets
+
+
+def our_family(workshop: Workshop, target_size: int) -> OurFamily:
+    """Cluster, place and train as the settings say, but for the size of the clusters."""
+    clustering = cluster_classes(
+        workshop.enrolled.class_means, target_size=target_size, seed=workshop.settings.seed
+    )
+    ways = Ways(
+        workshop.store,
+        workshop.split.training,
+        clustering,
+        classes=workshop.enrolled.classes,
+        minimum_share=workshop.settings.minimum_share,
+    )
+    placement = ways.placements[workshop.settings.placement]
+    nets, trained = workshop.ours(placement, f"ours-{target_size}")
+    return OurFamily(clustering, nets, trained, ways)
 
 
 def families(workshop: Workshop, target_size: int, flat: Nets) -> Families:
@@ -98,26 +131,19 @@ def families(workshop: Workshop, target_size: int, flat: Nets) -> Families:
         target_size: classes a cluster.
         flat: does not depend on it.
     """
-    means, seed = workshop.enrolled.class_means, workshop.settings.seed
-    clustering = cluster_classes(means, target_size=target_size, seed=seed)
-    count = len(clustering.centroids)
-    random_split = split_at_random(means, count=count, seed=seed)
-    ways = Ways(
-        workshop.store,
-        workshop.split.training,
-        clustering,
-        classes=workshop.enrolled.classes,
-        minimum_share=workshop.settings.minimum_share,
+    own = our_family(workshop, target_size)
+    random_split = split_at_random(
+        workshop.enrolled.class_means,
+        count=len(own.clustering.centroids),
+        seed=workshop.settings.seed,
     )
-    placement = ways.placements[workshop.settings.placement]
-    ours, trained = workshop.ours(placement, f"ours-{target_size}")
     return Families(
         flat=flat,
-        random=workshop.papers(by_mean(random_split), f"random-{target_size}"),
+        random=workshop.plain(by_mean(random_split), f"random-{target_size}")[0],
         random_split=random_split,
-        clusters=workshop.papers(by_mean(clustering), f"clusters-{target_size}"),
-        clustering=clustering,
-        ours=ours,
-        trained=trained,
-        ways=ways,
+        clusters=workshop.plain(by_mean(own.clustering), f"clusters-{target_size}")[0],
+        clustering=own.clustering,
+        ours=own.nets,
+        trained=own.trained,
+        ways=own.ways,
     )

@@ -28,10 +28,13 @@ def distribution(one: OpenSearches, threshold: float) -> dict[str, Any]:
 
 
 def det_curve(one: OpenSearches) -> dict[str, Any]:
-    """FNIR against FPIR, from one stranger in all named to half of them."""
+    """FNIR against FPIR, from one stranger named to half of them; empty with fewer than two."""
     count = len(one.strangers.scores)
-    fpirs = np.unique(np.geomspace(1 / count, 0.5, CURVE_POINTS))
-    fnirs = [one.fnir_at(one.threshold_at(float(fpir))) for fpir in fpirs]
+    most = np.geomspace(1, count // 2, CURVE_POINTS) if count > 1 else np.empty(0)
+    named = np.unique(most.astype(np.int64))
+    fpirs = named / count
+    highest = np.sort(one.strangers.scores)[::-1]
+    fnirs = [one.fnir_at(float(np.nextafter(highest[passed], np.inf))) for passed in named]
     return {
         "probes": one.probes,
         "scenario": one.scenario,

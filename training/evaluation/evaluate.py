@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from training.clusters.cluster import cluster_count
 from training.evaluation.contenders import Workshop
 from training.evaluation.records import aggregated, paired
 from training.evaluation.repetition import Contest, repetition, steps_of
@@ -19,8 +21,11 @@ from training.stores.format import MANIFEST, file_sha256
 from training.stores.shards import write_whole
 from training.stores.store import EmbeddingStore
 
+MOST_COMPARED = 20_000
+"""Classes up to which all scenarios are compared. One layer over more takes hours to train; above,
+only what is served is measured: class mean, nearest sample and fused."""
 TABLES = ("identification", "cluster_finding", "open_set")
-DRAWN = ("distributions", "det", "growth", "losses", "map", "clusters")
+DRAWN = ("distributions", "det", "growth", "losses", "starts", "map", "clusters")
 
 
 def evaluate(
@@ -46,9 +51,11 @@ def evaluate(
         left_out: ids of subjects that are kept out of the open set.
         progress: called with steps done and all steps.
 
+    With more than `MOST_COMPARED` classes, only what is served is measured.
+
     Returns:
         In JSON's types, what the report shows; `summary` is what a bundle says of itself. Where
-        no subject has pictures enough to test on, the tables are empty.
+        no subject has pictures enough to test on, there are no tables.
 
     Raises:
         SubnetsFailed: workers died again and again. What was finished stays.
@@ -56,7 +63,11 @@ def evaluate(
     """
     if not Split.of(store, seed=settings.seed).test.any():
         return _untested(store, settings)
-    contest = Contest(tuple(target_sizes) or (settings.target_size,), tuple(left_out))
+    contest = Contest(
+        target_sizes=_of_different_counts(store, target_sizes or (settings.target_size,)),
+        left_out=tuple(left_out),
+        thorough=len(store.subject_ids) <= MOST_COMPARED,
+    )
     steps = [steps_of(contest, first=number == 0) for number in range(repetitions)]
     results = []
     for number in range(repetitions):
@@ -98,8 +109,8 @@ def _kept(
     decided_by = [asdict(settings), asdict(contest), file_sha256(store.folder / MANIFEST)]
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
     if file.is_file():
-        kept = json.loads(file.read_text("utf-8"))
-        if kept["made_from"] == digest:
+        kept = _read(file)
+        if kept.get("made_from") == digest:
             return dict(kept["result"])
     split = Split.of(store, seed=settings.seed)
     workshop = Workshop(
@@ -113,7 +124,23 @@ def _kept(
     result = repetition(workshop, contest, step, first=number == 0)
     document = json.dumps({"made_from": digest, "result": result}, allow_nan=False)
     write_whole(file, document.encode())
+    # The nets were only there to go on with after a kill.
+    shutil.rmtree(workshop.folder)
     return result
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What was kept; nothing of a file that was damaged since."""
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except ValueError:
+        return {}
+
+
+def _of_different_counts(store: EmbeddingStore, target_sizes: Sequence[int]) -> tuple[int, ...]:
+    """Leave out a size that makes as many clusters as one before it."""
+    counts = {cluster_count(len(store.subject_ids), size): size for size in target_sizes[::-1]}
+    return tuple(size for size in target_sizes if size in counts.values())
 
 
 def _untested(store: EmbeddingStore, settings: TrainingSettings) -> dict[str, Any]:
@@ -136,18 +163,18 @@ def _document(
 ) -> dict[str, Any]:
     first = results[0]
     tables = {name: aggregated([result[name] for result in results]) for name in TABLES}
-    tables["open_set"] = [nested(row) for row in tables["open_set"]]
+    tables["open_set"] = [{"fnir": {}} | nested(row) for row in tables["open_set"]]
     return {
         "synthetic": store.manifest.synthetic,
         "embedder": asdict(store.manifest.embedder),
         "seed": settings.seed,
         "repetitions": len(results),
-        "counts": first["counts"] | {"strangers": first["strangers"]},
+        "counts": first["counts"] | first["strangers"],
         "settings": flat_settings(settings, contest.target_sizes),
         "scenarios": list(SCENARIOS),
         **tables,
         "paired": paired(tables["identification"], FUSED, (KNN, NEAREST_SAMPLE)),
-        **{name: first[name] for name in DRAWN},
+        **{name: first[name] for name in DRAWN if name in first},
         "calibration": shown_calibration(first["calibration"]),
         "summary": summary_of(first),
     }

@@ -1,4 +1,4 @@
-"""What is measured once: accuracy as the classes grow, and the losses side by side."""
+"""What is measured once: accuracy as the classes grow, losses, and how layers start."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -6,14 +6,20 @@ from dataclasses import replace
 import numpy as np
 
 from models.fusion import Fusion
-from training.clusters.cluster import cluster_classes
+from training.clusters.cluster import Clustering
 from training.clusters.placement import by_mean
-from training.evaluation.contenders import Workshop, families, flat_net
+from training.evaluation.contenders import Families, Workshop, families, flat_net
 from training.evaluation.metrics import identification
 from training.evaluation.probes import Probes, probe_sets
 from training.evaluation.records import Record
-from training.evaluation.scenarios import FUSED, SCENARIOS, searches, served
-from training.evaluation.search import Enrolled, Nets, Searches, blocks
+from training.evaluation.scenarios import (
+    FUSED,
+    SCENARIOS,
+    clusters_of_nearest,
+    searches,
+    served_searches,
+)
+from training.evaluation.search import Enrolled, Nets, blocks
 from training.heads import HEADS
 
 SIZES = (8, 4, 2)
@@ -21,7 +27,7 @@ SIZES = (8, 4, 2)
 SHOWN = ("clean", "24 px", "half covered")
 """Kinds of probes that these figures are told for."""
 SUBNET_ALONE = Fusion(0.0, np.tile(np.array([1, 0, 0], np.float32), (2, 2, 1)))
-"""The paper's decision: the nearest class mean's cluster, and its subnet's word."""
+"""The cluster that leads the vote, and its subnet's word."""
 
 Step = Callable[[], None]
 
@@ -76,20 +82,22 @@ def growth_records(workshop: Workshop, target_size: int, fusion: Fusion) -> Iter
             }
 
 
-def losses(workshop: Workshop, target_size: int, step: Step) -> Iterator[Record]:
+def losses(workshop: Workshop, trained: Families, step: Step) -> Iterator[Record]:
     """Each loss on the same split, clusters and degraded copies, the subnet deciding alone.
 
     Args:
-        workshop: where.
-        target_size: classes a cluster.
+        workshop: where; its own loss has been trained already.
+        trained: with it.
         step: called after each loss.
     """
-    enrolled, settings = workshop.enrolled, workshop.settings
-    clustering = cluster_classes(enrolled.class_means, target_size=target_size, seed=settings.seed)
-    sets = probe_sets(workshop.store, workshop.split.test, enrolled)
+    settings = workshop.settings
+    sets = probe_sets(workshop.store, workshop.split.test, workshop.enrolled)
     for head in HEADS:
-        other = replace(settings, subnets=replace(settings.subnets, head=head))
-        nets, records = replace(workshop, settings=other).ours(by_mean(clustering), f"loss-{head}")
+        nets, records = trained.ours, trained.trained
+        if head != settings.subnets.head:
+            subnets = replace(settings.subnets, head=head)
+            other = replace(workshop, settings=replace(settings, subnets=subnets))
+            nets, records = other.ours(nets.placement, f"loss-{head}")
         for name in SHOWN:
             if name in sets:
                 yield {
@@ -101,9 +109,55 @@ def losses(workshop: Workshop, target_size: int, step: Step) -> Iterator[Record]
         step()
 
 
+def starts(workshop: Workshop, trained: Families, step: Step) -> Iterator[Record]:
+    """Layers that start from class means against random ones, the paper's way.
+
+    Args:
+        workshop: where.
+        trained: its splits; their nets start from class means.
+        step: called at the end.
+    """
+    sets = probe_sets(workshop.store, workshop.split.test, workshop.enrolled)
+    for split, clustering, nets in (
+        ("random", trained.random_split, trained.random),
+        ("clustered", trained.clustering, trained.clusters),
+    ):
+        random, _ = workshop.plain(
+            by_mean(clustering), f"{split}-from-random", initialisation="random"
+        )
+        for start, found in (("class-mean", nets), ("random", random)):
+            for name in SHOWN:
+                if name in sets:
+                    yield {
+                        "split": split,
+                        "initialisation": start,
+                        "probes": name,
+                        **_of_start(sets[name], workshop.enrolled, found, clustering),
+                    }
+    step()
+
+
+def _of_start(
+    probes: Probes, enrolled: Enrolled, nets: Nets, clustering: Clustering
+) -> dict[str, float]:
+    """Clusters found by max-max, and F1 by max-max and in the nearest class mean's cluster."""
+    anywhere, nearest = [], []
+    for block in blocks(len(probes), len(enrolled.samples)):
+        part = probes[block]
+        cosines = nets.cosines(part.templates)
+        means = enrolled.mean_cosines(part.templates)
+        anywhere.append(nets.over_classes(cosines).argmax(axis=1))
+        within = nets.over_classes(cosines, clusters_of_nearest(nets, means))
+        nearest.append(within.argmax(axis=1))
+    by_max, by_nearest = (np.concatenate(each).astype(np.int32) for each in (anywhere, nearest))
+    own = clustering.clusters[probes.true]
+    return {
+        "found_by_max_max": float((clustering.clusters[by_max] == own).mean()),
+        "f1_max_max": identification(by_max, probes.true).f1,
+        "f1_nearest": identification(by_nearest, probes.true).f1,
+    }
+
+
 def _alone(probes: Probes, workshop: Workshop, nets: Nets) -> float:
-    parts = []
-    for block in blocks(len(probes), len(workshop.enrolled.samples)):
-        scored = dict(served(probes[block], workshop.enrolled, nets, SUBNET_ALONE))
-        parts.append(Searches.of(scored[FUSED], probes[block].true))
-    return identification(Searches.joined(parts).best, probes.true).recall
+    found = served_searches(probes, workshop.enrolled, nets, SUBNET_ALONE)[FUSED]
+    return identification(found.best, probes.true).recall

@@ -13,7 +13,8 @@ def threshold_at_fpir(non_mated_top: Scores, fpir: float) -> float:
         non_mated_top: (M,) the best candidate's score of each non-mated search.
         fpir: in (0, 1).
     """
-    allowed = int(np.floor(fpir * len(non_mated_top)))
+    # Rounding must not turn one in 49 of 49 into none.
+    allowed = int(np.floor(fpir * len(non_mated_top) + 1e-9))
     return float(np.nextafter(np.sort(non_mated_top)[::-1][allowed], np.inf))
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from models.fusion import Fusion
 from training.calibration.calibrate import calibrate
 from training.evaluation.cluster_finding import found_shares
-from training.evaluation.contenders import Families, Workshop, families, flat_net
+from training.evaluation.contenders import Families, Workshop, families, flat_net, our_family
 from training.evaluation.curves import det_curve, distribution, map_of
-from training.evaluation.extras import SIZES, Step, growth, growth_records, losses
+from training.evaluation.extras import SIZES, Step, growth, growth_records, losses, starts
 from training.evaluation.metrics import identification
 from training.evaluation.probes import Probes, probe_sets
 from training.evaluation.records import Record
-from training.evaluation.scenarios import FUSED, KNN, SCENARIOS, searches
+from training.evaluation.scenarios import FUSED, KNN, SCENARIOS, searches, served_searches
+from training.evaluation.search import Nets, Searches
 from training.evaluation.strangers import (
     CALIBRATED_FPIR,
     calibrated_threshold,
@@ -39,11 +40,15 @@ class Contest:
     """Classes a cluster; the first one is the main one."""
     left_out: tuple[str, ...]
     """Ids of subjects that are kept out of the open set."""
+    thorough: bool
+    """Whether all scenarios are compared, or only what is served."""
 
 
 def steps_of(contest: Contest, *, first: bool) -> int:
     """Steps that a repetition tells of."""
-    return 2 + len(contest.target_sizes) + (len(SIZES) + len(HEADS) if first else 0)
+    if not contest.thorough:
+        return 1 + len(contest.target_sizes)
+    return 2 + len(contest.target_sizes) + (len(SIZES) + len(HEADS) + 1 if first else 0)
 
 
 def repetition(workshop: Workshop, contest: Contest, step: Step, *, first: bool) -> dict[str, Any]:
@@ -53,11 +58,13 @@ def repetition(workshop: Workshop, contest: Contest, step: Step, *, first: bool)
         workshop: with the split and the seed of this repetition.
         contest: what is compared.
         step: called as often as `steps_of` says.
-        first: whether growth, losses, curves and map are made as well.
+        first: whether growth, losses, starts, curves and map are made as well.
 
     Returns:
         Lists of records by table, and for the first repetition what is drawn.
     """
+    if not contest.thorough:
+        return _brief(workshop, contest, step, curves=first)
     enrolled = workshop.enrolled
     sets = probe_sets(workshop.store, workshop.split.test, enrolled)
     train = _train_probes(workshop)
@@ -85,11 +92,33 @@ def repetition(workshop: Workshop, contest: Contest, step: Step, *, first: bool)
             *growth(workshop, size, fusion, step),
             *growth_records(workshop, size, fusion),
         ]
-        result["losses"] = list(losses(workshop, size, step))
+        result["losses"] = list(losses(workshop, trained, step))
+        result["starts"] = list(starts(workshop, trained, step))
         result["map"] = map_of(
             enrolled.class_means, trained.clustering.clusters, seed=workshop.settings.seed
         )
     return result
+
+
+def _brief(workshop: Workshop, contest: Contest, step: Step, *, curves: bool) -> dict[str, Any]:
+    """Without the nets that are only compared with."""
+    sets = probe_sets(workshop.store, workshop.split.test, workshop.enrolled)
+    tables: dict[str, Any] = {"identification": [], "cluster_finding": [], "clusters": []}
+    calibrations = []
+    for size in contest.target_sizes:
+        own = our_family(workshop, size)
+        calibrations.append(calibrate(workshop.store, workshop.split, workshop.enrolled, own.nets))
+        fusion = Fusion.of_json(calibrations[-1]["fusion"])
+        for name, probes in sets.items():
+            found = served_searches(probes, workshop.enrolled, own.nets, fusion)
+            tables["identification"] += _records(name, probes, own.nets, found)
+        tables["clusters"].append(own.ways.summary(workshop.settings.placement))
+        step()
+    open_tables = _open(workshop, contest, curves=curves)
+    step()
+    return (
+        tables | open_tables | {"counts": _counts(workshop, sets), "calibration": calibrations[0]}
+    )
 
 
 def _identification(
@@ -97,9 +126,14 @@ def _identification(
 ) -> Iterator[Record]:
     for name, probes in sets.items():
         found = searches(probes, workshop.enrolled, trained, fusion)
-        for scenario in SCENARIOS:
+        yield from _records(name, probes, trained.ours, found)
+
+
+def _records(name: str, probes: Probes, nets: Nets, found: dict[str, Searches]) -> Iterator[Record]:
+    for scenario in SCENARIOS:
+        if scenario in found:
             accuracy = vars(identification(found[scenario].best, probes.true))
-            clusters = trained.ours.placement.cluster_count
+            clusters = nets.placement.cluster_count
             yield {"clusters": clusters, "probes": name, "scenario": scenario, **accuracy}
 
 
@@ -127,7 +161,7 @@ def _open(workshop: Workshop, contest: Contest, *, curves: bool) -> dict[str, An
     records: list[Record] = []
     drawn: dict[str, Any] = {"distributions": [], "det": []}
     if found is None:
-        return {"open_set": records, "strangers": 0} | (drawn if curves else {})
+        return {"open_set": records, "strangers": {}} | (drawn if curves else {})
     for one in open_searches(found):
         figures = open_record(one, found.calibration)
         records.append({"probes": one.probes, "scenario": one.scenario, **figures})
@@ -139,7 +173,10 @@ def _open(workshop: Workshop, contest: Contest, *, curves: bool) -> dict[str, An
             )
             drawn["distributions"].append(distribution(one, threshold))
             drawn["det"].append(det_curve(one))
-    strangers = sum(len(probes) for probes in found.strangers.values())
+    strangers = {
+        "strangers": found.stranger_count,
+        "stranger_probes": sum(len(probes) for probes in found.strangers.values()),
+    }
     return {"open_set": records, "strangers": strangers} | (drawn if curves else {})
 
 

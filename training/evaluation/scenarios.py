@@ -49,6 +49,18 @@ def searches(
     return {name: Searches.joined(found) for name, found in parts.items()}
 
 
+def served_searches(
+    probes: Probes, enrolled: Enrolled, nets: Nets, fusion: Fusion
+) -> dict[str, Searches]:
+    """Search probes in the three scenarios that need the published subnets alone."""
+    parts: dict[str, list[Searches]] = {}
+    for block in blocks(len(probes), len(enrolled.samples)):
+        part = probes[block]
+        for name, scores in served(part, enrolled, nets, fusion):
+            parts.setdefault(name, []).append(Searches.of(scores, part.true))
+    return {name: Searches.joined(found) for name, found in parts.items()}
+
+
 def served(probes: Probes, enrolled: Enrolled, nets: Nets, fusion: Fusion) -> Scored:
     """Score what needs the published subnets alone: class mean, nearest sample, fused."""
     means = enrolled.mean_cosines(probes.templates)

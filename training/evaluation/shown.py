@@ -27,6 +27,7 @@ def nested(row: Record) -> Record:
 def flat_settings(settings: TrainingSettings, target_sizes: Sequence[int]) -> dict[str, Any]:
     flat = asdict(settings)
     subnets = flat.pop("subnets")
+    subnets["betas"] = list(subnets["betas"])
     sizes = ", ".join(str(size) for size in target_sizes)
     return (
         flat

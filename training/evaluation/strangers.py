@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from models.fusion import Fusion
 from training.calibration.calibrate import calibrate
-from training.clusters.cluster import cluster_classes
-from training.clusters.placement import by_mean
-from training.evaluation.contenders import Workshop
+from training.evaluation.contenders import Workshop, our_family
 from training.evaluation.open_set import fnir, threshold_at_fpir
 from training.evaluation.probes import Probes, probe_sets
-from training.evaluation.scenarios import FUSED, KNN, NEAREST_SAMPLE, served
-from training.evaluation.search import Enrolled, Nets, Searches, blocks
+from training.evaluation.scenarios import FUSED, KNN, NEAREST_SAMPLE, served_searches
+from training.evaluation.search import Enrolled, Nets, Searches
 from training.split import places_at_random
-from training.stores.format import TRAINABLE, Kind
+from training.stores.format import HARD_KINDS, Kind
 
 STRANGER_SHARE = 0.2
 """Of the subjects."""
@@ -27,8 +25,6 @@ FPIRS = (0.1, 0.03, 0.01, 0.003)
 FEWEST_OVER = 3
 """Strangers above a threshold that a figure is told for: fewer are an accident."""
 CALIBRATED_FPIR = 0.01
-FEWEST_SUBJECTS = 3
-"""Of two, a search without the mate would have one candidate and no runner-up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +36,8 @@ class OpenSet:
     calibration: dict[str, Any]
     mated: dict[str, Probes]
     strangers: dict[str, Probes]
+    stranger_count: int
+    """Subjects that were held back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +78,12 @@ def open_set(workshop: Workshop, target_size: int, left_out: Sequence[str]) -> O
     is_stranger = np.random.default_rng([seed, 2]).random(len(is_out)) < STRANGER_SHARE
     known = ~(is_out | is_stranger)[store.labels]
     enrolled = Enrolled.of(store, split.training & known)
-    if len(enrolled.classes) < FEWEST_SUBJECTS:
+    if not len(enrolled.classes):
         return None
-    clustering = cluster_classes(enrolled.class_means, target_size=target_size, seed=seed)
-    nets, _ = replace(workshop, enrolled=enrolled).ours(by_mean(clustering), "without-strangers")
+    smaller = replace(workshop, enrolled=enrolled, folder=workshop.folder / "without-strangers")
+    nets = our_family(smaller, target_size).nets
     calibration = calibrate(store, split, enrolled, nets)
-    if calibration["tail"] is None:
+    if not calibration["thresholds"]:
         return None
     strangers = _few_pictures(workshop, (is_stranger & ~is_out)[store.labels])
     return OpenSet(
@@ -94,6 +92,7 @@ def open_set(workshop: Workshop, target_size: int, left_out: Sequence[str]) -> O
         calibration=calibration,
         mated=probe_sets(store, split.test & known, enrolled),
         strangers=probe_sets(store, strangers, enrolled),
+        stranger_count=int((is_stranger & ~is_out).sum()),
     )
 
 
@@ -103,7 +102,7 @@ def _few_pictures(workshop: Workshop, rows: NDArray[np.bool_]) -> NDArray[np.boo
     originals = np.flatnonzero(rows & store.originals)
     places = places_at_random(store.labels[originals], seed=workshop.settings.seed)
     chosen = np.isin(store.sources, store.sources[originals[places < MOST_PICTURES]])
-    kinds = np.isin(store.kinds, [kind for kind in Kind if kind not in TRAINABLE[1:]])
+    kinds = np.isin(store.kinds, (Kind.ORIGINAL, *HARD_KINDS))
     return np.asarray(rows & chosen & kinds)
 
 
@@ -113,19 +112,13 @@ def open_searches(found: OpenSet) -> Iterator[OpenSearches]:
     for name, mated in found.mated.items():
         if name not in found.strangers:
             continue
-        sides = [_served(found, probes, fusion) for probes in (mated, found.strangers[name])]
+        sides = [
+            served_searches(probes, found.enrolled, found.nets, fusion)
+            for probes in (mated, found.strangers[name])
+        ]
         for scenario in (KNN, NEAREST_SAMPLE, FUSED):
             own, others = (side[scenario] for side in sides)
             yield OpenSearches(name, scenario, own, mated.true, others)
-
-
-def _served(found: OpenSet, probes: Probes, fusion: Fusion) -> dict[str, Searches]:
-    parts: dict[str, list[Searches]] = {}
-    for block in blocks(len(probes), len(found.enrolled.samples)):
-        part = probes[block]
-        for name, scores in served(part, found.enrolled, found.nets, fusion):
-            parts.setdefault(name, []).append(Searches.of(scores, part.true))
-    return {name: Searches.joined(each) for name, each in parts.items()}
 
 
 def open_record(one: OpenSearches, calibration: dict[str, Any]) -> dict[str, float]:
@@ -149,9 +142,7 @@ def open_record(one: OpenSearches, calibration: dict[str, Any]) -> dict[str, flo
 
 
 def calibrated_threshold(calibration: dict[str, Any]) -> float:
-    """Threshold for `CALIBRATED_FPIR` at the size that was calibrated on."""
+    """Threshold for `CALIBRATED_FPIR` at the size that was calibrated at."""
     (row,) = (row for row in calibration["thresholds"] if row["fpir"] == CALIBRATED_FPIR)
-    sizes = row["by_gallery_size"]
-    subjects = calibration["tail"]["subjects"]
-    nearest = min(sizes, key=lambda size: abs(size["subjects"] - subjects))
-    return float(nearest["threshold"])
+    (at_size,) = (size for size in row["by_gallery_size"] if size["times"] == 1)
+    return float(at_size["threshold"])

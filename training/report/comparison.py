@@ -95,4 +95,6 @@ def _sure(ours: Any, rival: Any, p_value: float | None) -> bool:
     if p_value is not None:
         return p_value < SURE_P
     pairs = list(zip(values_of(ours), values_of(rival), strict=False))
-    return all(a > b for a, b in pairs) or all(a < b for a, b in pairs)
+    same_sign = all(a > b for a, b in pairs) or all(a < b for a, b in pairs)
+    # Of one repetition alone, any difference has one sign.
+    return len(pairs) != 1 and same_sign

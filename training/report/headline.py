@@ -45,10 +45,17 @@ def headline(evaluation: Mapping[str, Any]) -> Headline:
         sentences += _added(recalls)
     if missed:
         sentences += _rejection(missed, fpir)
-    weights = evaluation.get("calibration", {}).get("weights", ())
-    if weights and not any(weight["subnet"] for weight in weights):
-        sentences.append("Calibration gave the subnets no weight: decisions do not use them.")
+    sentences += _weights(evaluation.get("calibration", {}))
     return Headline(sentences, _figures(evaluation, recalls, missed, fpir))
+
+
+def _weights(calibration: Mapping[str, Any]) -> list[str]:
+    weights = calibration.get("weights", ())
+    if not weights or any(weight["subnet"] for weight in weights):
+        return []
+    if not calibration.get("clusters_searched"):
+        return ["There were too few pictures to calibrate with: decisions do not use the subnets."]
+    return ["Calibration gave the subnets no weight: decisions do not use them."]
 
 
 def _recall_sentence(of: Comparison) -> str:

@@ -23,7 +23,7 @@ def csv_tables(
     """
     tables = {
         name: [_flat(record) for record in evaluation.get(name, ())]
-        for name in ("identification", "paired", "cluster_finding", "growth", "losses")
+        for name in ("identification", "paired", "cluster_finding", "growth", "losses", "starts")
     }
     tables["open_set"] = list(_open_set(evaluation.get("open_set", ())))
     tables["det"] = [
@@ -88,9 +88,18 @@ def _key(record: Mapping[str, Any]) -> Record:
 def _open_set(records: Iterable[Mapping[str, Any]]) -> Iterable[Record]:
     for record in records:
         observed = record.get("observed_fpir", {})
-        for fpir, fnir in record["fnir"].items():
-            told = {"observed_fpir": observed[fpir]} if fpir in observed else {}
-            yield {**_key(record), "fpir": float(fpir), **_flat({"fnir": fnir, **told})}
+        missed = record.get("observed_fnir", {})
+        for fpir in dict.fromkeys([*record["fnir"], *observed]):
+            told = {
+                name: figures[fpir]
+                for name, figures in (
+                    ("fnir", record["fnir"]),
+                    ("observed_fpir", observed),
+                    ("observed_fnir", missed),
+                )
+                if fpir in figures
+            }
+            yield {**_key(record), "fpir": float(fpir), **_flat(told)}
 
 
 def _bins(records: Iterable[Mapping[str, Any]]) -> Iterable[Record]:

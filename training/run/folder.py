@@ -85,6 +85,11 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def epochs(self) -> Path:
+        """Seconds an epoch, flat against subnets."""
+        return self.path / "epochs.json"
+
+    @property
     def bundle(self) -> Path:
         return self.path / "bundle"
 

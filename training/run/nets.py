@@ -1,15 +1,26 @@
 """The stages in which nets are trained or asked: `subnets`, `calibrate`, `evaluate`."""
 
 import json
+from dataclasses import asdict
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.clusters.placement import Placement
 from training.run.clustering import Clusters
 from training.run.folder import RunFolder, as_json
 from training.run.job import Job, Made, Progress
-from training.run.refused import RunRefused
 from training.stores.shards import write_whole
+
+if TYPE_CHECKING:
+    from training.subnets.tasks import SubnetPlan
+
+FLAT_BATCHES = 60
+"""Of the flat layer's epoch that are timed; the others are assumed to take as long."""
+EPOCH_STEPS = 5
+SHOWN_FPIR = 0.01
+ALIKE = 0.9
+"""Cosine that two people hardly have; one and the same person in two pictures has about 0.7."""
 
 
 def make_subnets(job: Job, progress: Progress) -> Made:
@@ -18,19 +29,11 @@ def make_subnets(job: Job, progress: Progress) -> Made:
     Raises:
         SubnetsFailed: workers died again and again.
     """
-    from training.subnets.tasks import SubnetPlan, train_subnets
+    from training.subnets.tasks import train_subnets
 
-    plan = SubnetPlan(
-        store=job.store,
-        placement=Clusters.read(job.folder.clusters).placement,
-        training=job.split.training,
-        validation=job.split.validation,
-        settings=job.training.subnets,
-        seed=job.training.seed,
-    )
     records = train_subnets(
         job.folder.subnets,
-        plan,
+        _plan(job),
         jobs=job.workers.jobs,
         backend=job.workers.backend,
         progress=progress,
@@ -45,20 +48,10 @@ def make_subnets(job: Job, progress: Progress) -> Made:
 
 
 def make_calibration(job: Job, _progress: Progress) -> Made:
-    """Learn from validation pictures how to search and how to decide.
-
-    Raises:
-        RunRefused: there are too few subjects.
-    """
+    """Learn from validation pictures how to search and how to decide."""
     from training.calibration.calibrate import calibrate
     from training.evaluation.search import Enrolled, Nets
-    from training.evaluation.strangers import FEWEST_SUBJECTS
 
-    if len(job.store.subject_ids) < FEWEST_SUBJECTS:
-        raise RunRefused(
-            f"{job.folder.store}: has {len(job.store.subject_ids)} subjects, and decisions are "
-            f"calibrated with {FEWEST_SUBJECTS} at least; add subjects"
-        )
     placement = Clusters.read(job.folder.clusters).placement
     document = calibrate(
         job.store,
@@ -67,7 +60,18 @@ def make_calibration(job: Job, _progress: Progress) -> Made:
         Nets.open(subnet_files(job.folder, placement), placement),
     )
     write_whole(job.folder.calibration, as_json(document))
-    return Made((job.folder.calibration,), "search, weights and thresholds are set")
+    return Made((job.folder.calibration,), _calibration_note(document))
+
+
+def _calibration_note(document: dict[str, Any]) -> str:
+    if not document["thresholds"]:
+        return "too few pictures to calibrate with; the service will go by its own"
+    (row,) = (row for row in document["thresholds"] if row["fpir"] == SHOWN_FPIR)
+    (size,) = (size for size in row["by_gallery_size"] if size["times"] == 1)
+    note = f"a threshold of {size['threshold']:.3f} for an FPIR of {SHOWN_FPIR}"
+    if size["threshold"] >= ALIKE:
+        note += "; some subjects look the same as others: is anybody enrolled twice?"
+    return note if document["validation"] else f"{note}; too few pictures to calibrate weights"
 
 
 def make_evaluation(job: Job, progress: Progress) -> Made:
@@ -89,6 +93,42 @@ def make_evaluation(job: Job, progress: Progress) -> Made:
     write_whole(job.folder.evaluation, as_json(document))
     many = job.settings.repetitions
     return Made((job.folder.evaluation,), f"{many} repetition{'' if many == 1 else 's'} measured")
+
+
+def make_epochs(job: Job, progress: Progress) -> Made:
+    """Time an epoch of one layer over all classes against one of the subnets."""
+    from training.evaluation.evaluate import MOST_COMPARED
+    from training.timing.epochs import time_epochs
+
+    classes = len(job.store.subject_ids)
+    if classes > MOST_COMPARED:
+        job.folder.epochs.unlink(missing_ok=True)
+        return Made((), f"not measured: one layer over {classes:,} classes would take too long")
+    steps = count(1)
+    times = time_epochs(
+        _plan(job),
+        flat_batches=FLAT_BATCHES,
+        progress=lambda _step: progress(next(steps), EPOCH_STEPS),
+    )
+    write_whole(job.folder.epochs, as_json(asdict(times)))
+    return Made(
+        (job.folder.epochs,),
+        f"{times.flat_seconds:.3g} s in one layer, {times.serial_seconds:.3g} s in subnets, on one "
+        "thread",
+    )
+
+
+def _plan(job: Job) -> "SubnetPlan":
+    from training.subnets.tasks import SubnetPlan
+
+    return SubnetPlan(
+        store=job.store,
+        placement=Clusters.read(job.folder.clusters).placement,
+        training=job.split.training,
+        validation=job.split.validation,
+        settings=job.training.subnets,
+        seed=job.training.seed,
+    )
 
 
 def subnet_files(folder: RunFolder, placement: Placement) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The one error of a run that is no bug."""
+"""What a run says when it can't go on."""
 
 
 class RunRefused(ValueError):

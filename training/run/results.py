@@ -49,7 +49,13 @@ def make_report(job: Job, _progress: Progress) -> Made:
     skipped = job.folder.path / SKIPPED
     if skipped.is_file():
         known["skipped"] = Counter(each.reason for each in read_skipped(skipped))
-    page = write_report(known | read_evaluation(job), job.folder.path, title="Training report")
+    epochs = job.folder.epochs
+    page = write_report(
+        known | read_evaluation(job),
+        job.folder.path,
+        title="Training report",
+        epochs=json.loads(epochs.read_bytes()) if epochs.is_file() else None,
+    )
     outputs = (page, job.folder.path / FIGURES, *job.folder.tables.glob("*.csv"))
     return Made(outputs, str(page))
 

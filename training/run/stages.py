@@ -11,7 +11,7 @@ from typing import Any
 from training.run.clustering import make_class_means, make_clusters
 from training.run.folder import StageRecord, digest_of
 from training.run.job import Job, Made, Progress
-from training.run.nets import make_calibration, make_evaluation, make_subnets
+from training.run.nets import make_calibration, make_epochs, make_evaluation, make_subnets
 from training.run.refused import RunRefused
 from training.run.results import make_bundle, make_report
 from training.run.run_settings import RunSettings
@@ -61,7 +61,13 @@ STAGES = (
         lambda settings: settings.training.seed,
         make_bundle,
     ),
-    Stage("report", (EMBED, "cluster", "evaluate"), lambda _settings: None, make_report),
+    Stage(
+        "epochs",
+        (EMBED, "cluster"),
+        lambda settings: [asdict(settings.training.subnets), settings.training.seed],
+        make_epochs,
+    ),
+    Stage("report", (EMBED, "cluster", "evaluate", "epochs"), lambda _settings: None, make_report),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}
 

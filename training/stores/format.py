@@ -34,7 +34,7 @@ class Kind(IntEnum):
     AUGMENTED = 1
     """The paper's copies for subjects with few pictures: flip, rotation, brightness, contrast."""
     DEGRADED = 2
-    """A copy made worse on purpose; for training only."""
+    """A copy made worse on purpose; for training and calibration, never for testing."""
     HARD_RESOLUTION = 3
     """Hard probes from here on, for testing alone: this one as if the face were 24 px wide."""
     HARD_BLUR = 4

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Initialisation = Literal["class-mean", "random"]
+
 
 @dataclass(frozen=True)
 class SubnetSettings:
@@ -10,7 +12,7 @@ class SubnetSettings:
 
     head: str = "arcface"
     """A name from `HEADS`."""
-    initialisation: Literal["class-mean", "random"] = "class-mean"
+    initialisation: Initialisation = "class-mean"
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     """Of Adam."""
@@ -21,7 +23,3 @@ class SubnetSettings:
     """Epochs without a lower validation loss after which training ends; at least 1."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` is CUDA where there is one."""
-
-
-PAPER = SubnetSettings(initialisation="random")
-"""As the paper trains its nets."""

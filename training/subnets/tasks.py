@@ -50,7 +50,8 @@ class SubnetPlan:
     training: NDArray[np.bool_]
     """(n,) rows of the store that may be trained on."""
     validation: NDArray[np.bool_]
-    """(n,) originals that decide when a subnet stops; copies of them are not trained on."""
+    """(n,) originals and degraded copies that decide when a subnet stops; no copy of their pictures
+    is trained on."""
     settings: SubnetSettings
     seed: int
     """At least 0."""

@@ -22,9 +22,10 @@ from training.subnets.training import Trainer
 
 WARM_UP_BATCHES = 2
 """Not timed: the first ones make Adam's moments and the buffers of the libraries."""
-MMAP_THRESHOLD = -3
-"""The name of glibc's for `mallopt`."""
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+"""Names of glibc's for `mallopt`."""
 LARGE_BYTES = 1_000_000
+MOST_BYTES = 2**31 - 1
 BARRIER_TIMEOUT_S = 120.0
 """For the slowest process to start."""
 
@@ -70,9 +71,9 @@ def run_together(
         settings: of the training.
         seed: of all layers.
         first: stop after so many batches of each; None for whole epochs.
-        give_back: have freed memory given back at once, so that the peak is what is needed. The
-            allocator else keeps some for later, up to three times as much as a small layer needs;
-            it is faster so.
+        give_back: have freed memory given back at once, so that the peak is what is needed. All
+            of it is kept for later else: the allocator would map buffers above 32 MB anew in each
+            batch, and a flat layer alone would pay for that.
 
     Returns:
         What each group came to, in order.
@@ -100,9 +101,13 @@ def _run(
     first: int | None,
     give_back: bool,
 ) -> Run:
+    libc = ctypes.CDLL(None)
     if give_back:
         # A threshold that was set no longer adapts itself: larger blocks are never kept.
-        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE_BYTES)
+        libc.mallopt(MMAP_THRESHOLD, LARGE_BYTES)
+    else:
+        libc.mallopt(MMAP_MAX, 0)
+        libc.mallopt(TRIM_THRESHOLD, MOST_BYTES)
     torch.set_num_threads(1)
     Trainer(_tiny_rows(), settings, seed=seed).epoch()
     before = _resident_mb("VmRSS")

@@ -1,5 +1,6 @@
 """An evaluation with every key, its figures made up: a fixture, nothing was measured."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,13 @@ def made_up_evaluation() -> dict[str, Any]:
             }
             for sizes in (
                 [612, 340, 480, 455, 601, 333, 720, 298, 505, 410, 489, 506], [2100, 1800, 1849]
+            )
+        ],
+        "starts": [
+            {"split": split, "initialisation": start, "probes": probes,
+             "found_by_max_max": 0.9 + 0.01 * place, "f1_max_max": 0.8, "f1_nearest": 0.85}
+            for place, (split, start, probes) in enumerate(
+                product(("random", "clustered"), ("class-mean", "random"), ("clean", "24 px"))
             )
         ],
         "map": _map(rng),

@@ -39,10 +39,17 @@ def test_a_gain_counts_where_it_is_noticeable_and_no_accident(
 
 def test_ours_is_held_against_the_better_of_the_two() -> None:
     found = compare(
-        record("fused", 0.90), record("knn", 0.85), record("nearest sample", 0.91), p_value=0.001
+        record("fused", 0.9, 0.9),
+        record("knn", 0.85, 0.85),
+        record("nearest sample", 0.91, 0.91),
+        p_value=0.001,
     )
     assert found.gain == pytest.approx(-0.01)
     assert found.verdict == -1
+
+
+def test_one_repetition_says_nothing_of_chance() -> None:
+    assert compare(record("fused", 0.95), record("knn", 0.85)).verdict == 0
 
 
 def test_the_first_number_of_clusters_counts() -> None:

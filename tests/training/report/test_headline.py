@@ -69,10 +69,13 @@ def test_it_says_where_they_harm() -> None:
 
 def test_subnets_without_a_weight_are_told_of() -> None:
     weights = [{"when": "always", "subnet": 0.0, "class_mean": 1.0, "best_sample": 0.0}]
-    evaluation = evaluation_of({"clean": 0.85}) | {"calibration": {"weights": weights}}
+    evaluation = evaluation_of({"clean": 0.85})
+    evaluation["calibration"] = {"weights": weights, "clusters_searched": [{"probes": "clean"}]}
     assert said(evaluation)[-1].startswith("Calibration gave the subnets no weight")
+    evaluation["calibration"]["clusters_searched"] = []
+    assert said(evaluation)[-1].startswith("There were too few pictures to calibrate with")
     weights[0]["subnet"] = 0.1
-    assert "no weight" not in said(evaluation)[-1]
+    assert "calibrat" not in said(evaluation)[-1].lower()
 
 
 def test_the_made_up_evaluation_gains_on_three_kinds_of_probes() -> None:
