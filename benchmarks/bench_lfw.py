@@ -21,7 +21,7 @@ from benchmarks.report import write_results
 from benchmarks.service import Client, Service, running_service
 from models.identifier import QueryPath
 from training.embedding.pictures import centre_templates
-from training.evaluation.open_set import fnir, threshold_at_fpir
+from training.searching.open_set import fnir, threshold_at_fpir
 
 FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
 CLIENTS = 4

@@ -16,8 +16,8 @@ from training.calibration.probability import (
 from training.calibration.thresholds import FEWEST_SEARCHES, TopScores, threshold_table
 from training.calibration.weights import calibrate_weights
 from training.calibration.width import calibrate_needed_share, width_of
-from training.evaluation.probes import Probes
-from training.evaluation.search import Enrolled, Nets
+from training.searching.probes import Probes
+from training.searching.search import Enrolled, Nets
 from training.split import Split
 from training.stores.format import Kind
 from training.stores.store import EmbeddingStore

@@ -8,7 +8,7 @@ import numpy as np
 from models.arrays import Floats
 from models.fusion import Fusion
 from training.calibration.evidence import Evidence
-from training.evaluation.open_set import threshold_at_fpir
+from training.searching.open_set import threshold_at_fpir
 
 WHOLE = "whole"
 CLASS_MEAN_ALONE = Fusion(1.0, np.tile(np.array([0, 1, 0], np.float32), (2, 2, 1)))

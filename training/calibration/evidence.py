@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from models.arrays import Floats
 from models.fusion import Fusion
 from models.pre_selection import MOST_CLUSTERS, reached, share_before
-from training.evaluation.probes import Probes
-from training.evaluation.search import Enrolled, Nets, blocks
+from training.searching.probes import Probes
+from training.searching.search import Enrolled, Nets, blocks
 
 CANDIDATES = 32
 """Of each probe, the mate and those of clusters that may be searched who are most alike by any of

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from training.clusters.bounded_assignment import nearest_centroids
 from training.clusters.cluster import Clustering
-from training.evaluation.probes import Probes
-from training.evaluation.search import Enrolled, Nets, blocks
+from training.searching.probes import Probes
+from training.searching.search import Enrolled, Nets, blocks
 
 CLUSTER_MEAN, MAX_MAX, NEAREST_MEAN = "cluster mean", "max-max", "nearest class mean"
 

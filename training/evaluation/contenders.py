@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +10,15 @@ from numpy.typing import NDArray
 from training.clusters.cluster import Clustering, cluster_classes, split_at_random
 from training.clusters.placement import Placement, by_mean
 from training.clusters.ways import Ways
-from training.evaluation.search import Enrolled, Nets
+from training.searching.search import Enrolled, Nets
 from training.settings import TrainingSettings, Workers
 from training.split import Split
 from training.stores.format import Kind
 from training.stores.store import EmbeddingStore
-from training.subnets.files import SubnetRecord
 from training.subnets.settings import Initialisation, SubnetSettings
-from training.subnets.tasks import SubnetPlan, train_subnets
+
+if TYPE_CHECKING:
+    from training.subnets.files import SubnetRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +32,13 @@ class Workshop:
     workers: Workers
     folder: Path
 
-    def ours(self, placement: Placement, name: str) -> tuple[Nets, tuple[SubnetRecord, ...]]:
+    def ours(self, placement: Placement, name: str) -> tuple[Nets, tuple["SubnetRecord", ...]]:
         """Subnets as they are published: with degraded copies, as the settings say."""
         return self._train(placement, name, self.split.training, self.split.validation)
 
     def plain(
         self, placement: Placement, name: str, *, initialisation: Initialisation = "class-mean"
-    ) -> tuple[Nets, tuple[SubnetRecord, ...]]:
+    ) -> tuple[Nets, tuple["SubnetRecord", ...]]:
         """Nets as the paper trains them, without degraded copies, but for how they start.
 
         The paper starts from random rows. With few pictures a class, what was random in them
@@ -55,8 +57,10 @@ class Workshop:
         name: str,
         training: NDArray[np.bool_],
         validation: NDArray[np.bool_],
-    ) -> tuple[Nets, tuple[SubnetRecord, ...]]:
+    ) -> tuple[Nets, tuple["SubnetRecord", ...]]:
         """Train what is not there yet; the placement counts the enrolled classes."""
+        from training.subnets.tasks import SubnetPlan, train_subnets
+
         folder = self.folder / name
         plan = SubnetPlan(
             store=self.store,
@@ -76,7 +80,7 @@ class OurFamily:
 
     clustering: Clustering
     nets: Nets
-    trained: tuple[SubnetRecord, ...]
+    trained: tuple["SubnetRecord", ...]
     """How they were trained."""
     ways: Ways
     """All placements of the clustering."""
@@ -92,7 +96,7 @@ class Families:
     clusters: Nets
     clustering: Clustering
     ours: Nets
-    trained: tuple[SubnetRecord, ...]
+    trained: tuple["SubnetRecord", ...]
     """How ours were trained."""
     ways: Ways
     """All placements of the clustering."""

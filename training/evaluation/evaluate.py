@@ -13,8 +13,8 @@ from training.evaluation.contenders import Workshop
 from training.evaluation.records import aggregated, paired
 from training.evaluation.repetition import Contest, repetition, steps_of
 from training.evaluation.scenarios import FUSED, KNN, NEAREST_SAMPLE, SCENARIOS
-from training.evaluation.search import Enrolled
 from training.evaluation.shown import flat_settings, nested, shown_calibration, summary_of
+from training.searching.search import Enrolled
 from training.settings import TrainingSettings, Workers
 from training.split import FEWEST_TO_TEST, Split
 from training.stores.format import MANIFEST, file_sha256

@@ -10,7 +10,6 @@ from training.clusters.cluster import Clustering
 from training.clusters.placement import by_mean
 from training.evaluation.contenders import Families, Workshop, families, flat_net
 from training.evaluation.metrics import identification
-from training.evaluation.probes import Probes, probe_sets
 from training.evaluation.records import Record
 from training.evaluation.scenarios import (
     FUSED,
@@ -19,8 +18,9 @@ from training.evaluation.scenarios import (
     searches,
     served_searches,
 )
-from training.evaluation.search import Enrolled, Nets, blocks
 from training.heads import HEADS
+from training.searching.probes import Probes, probe_sets
+from training.searching.search import Enrolled, Nets, blocks
 
 SIZES = (8, 4, 2)
 """Parts of all classes that accuracy is measured at, before all of them."""

@@ -13,10 +13,8 @@ from training.evaluation.contenders import Families, Workshop, families, flat_ne
 from training.evaluation.curves import det_curve, distribution, map_of
 from training.evaluation.extras import SIZES, Step, growth, growth_records, losses, starts
 from training.evaluation.metrics import identification
-from training.evaluation.probes import Probes, probe_sets
 from training.evaluation.records import Record
 from training.evaluation.scenarios import FUSED, KNN, SCENARIOS, searches, served_searches
-from training.evaluation.search import Nets, Searches
 from training.evaluation.strangers import (
     CALIBRATED_FPIR,
     calibrated_threshold,
@@ -25,6 +23,8 @@ from training.evaluation.strangers import (
     open_set,
 )
 from training.heads import HEADS
+from training.searching.probes import Probes, probe_sets
+from training.searching.search import Nets, Searches
 
 TRAIN_PROBES = 5_000
 """Enrolled samples whose cluster is looked for, at most: the paper's first table has them too."""

@@ -9,8 +9,8 @@ from models.arrays import Floats
 from models.fusion import Fusion
 from models.pre_selection import clusters_to_search
 from training.evaluation.contenders import Families
-from training.evaluation.probes import Probes
-from training.evaluation.search import Enrolled, Nets, Searches, blocks
+from training.searching.probes import Probes
+from training.searching.search import Enrolled, Nets, Searches, blocks
 
 FLAT, KNN, NEAREST_SAMPLE, FUSED = "flat", "knn", "nearest sample", "fused"
 RANDOM_MAX, RANDOM_NEAREST = "random + max-max", "random + nearest"

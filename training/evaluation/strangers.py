@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from models.fusion import Fusion
 from training.calibration.calibrate import calibrate
 from training.evaluation.contenders import Workshop, our_family
-from training.evaluation.open_set import fnir, threshold_at_fpir
-from training.evaluation.probes import Probes, probe_sets
 from training.evaluation.scenarios import FUSED, KNN, NEAREST_SAMPLE, served_searches
-from training.evaluation.search import Enrolled, Nets, Searches
+from training.searching.open_set import fnir, threshold_at_fpir
+from training.searching.probes import Probes, probe_sets
+from training.searching.search import Enrolled, Nets, Searches
 from training.split import places_at_random
 from training.stores.format import HARD_KINDS, Kind
 

@@ -50,7 +50,7 @@ def make_subnets(job: Job, progress: Progress) -> Made:
 def make_calibration(job: Job, _progress: Progress) -> Made:
     """Learn from validation pictures how to search and how to decide."""
     from training.calibration.calibrate import calibrate
-    from training.evaluation.search import Enrolled, Nets
+    from training.searching.search import Enrolled, Nets
 
     placement = Clusters.read(job.folder.clusters).placement
     document = calibrate(

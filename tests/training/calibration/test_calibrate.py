@@ -11,7 +11,7 @@ from training.calibration.errors import top_without
 from training.calibration.evidence import Evidence
 from training.calibration.probability import FEATURES
 from training.calibration.thresholds import FPIRS, TopScores
-from training.evaluation.probes import Probes
+from training.searching.probes import Probes
 
 KEYS = {
     "fusion",

@@ -9,8 +9,8 @@ from models.fusion import Fusion
 from models.pre_selection import MOST_CLUSTERS, SHARPNESS, VOTERS, clusters_to_search
 from tests.training.evaluation.galleries import Gallery, gallery_of
 from training.calibration.evidence import CANDIDATES, Evidence
-from training.evaluation.probes import Probes
-from training.evaluation.search import Nets
+from training.searching.probes import Probes
+from training.searching.search import Nets
 
 FUSION = Fusion(0.9, np.tile(np.array([0.5, 0.3, 0.2], np.float32), (2, 2, 1)))
 
@@ -142,7 +142,7 @@ def test_parts_joined_are_the_whole(evidence: Evidence) -> None:
 def test_blocks_change_nothing(
     gallery: Gallery, probes: Probes, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.evaluation.search.BLOCK_SCORES", 2_000)
+    monkeypatch.setattr("training.searching.search.BLOCK_SCORES", 2_000)
     again = Evidence.of(gallery.enrolled, gallery.nets, probes)
     for field in fields(Evidence):
         np.testing.assert_allclose(

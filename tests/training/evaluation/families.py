@@ -10,7 +10,7 @@ from training.clusters.cluster import cluster_classes, split_at_random
 from training.clusters.placement import Placement, by_mean
 from training.clusters.ways import Ways
 from training.evaluation.contenders import Families
-from training.evaluation.search import Enrolled
+from training.searching.search import Enrolled
 from training.split import Split
 from training.stores.store import EmbeddingStore
 

@@ -11,7 +11,7 @@ from tests.training.small_stores import store_of
 from training.clusters.cluster import cluster_classes
 from training.clusters.placement import Placement, by_mean
 from training.clusters.ways import Ways
-from training.evaluation.search import Enrolled, Nets
+from training.searching.search import Enrolled, Nets
 from training.split import Split
 from training.stores.format import Kind
 from training.stores.store import EmbeddingStore

@@ -7,8 +7,8 @@ from tests.training.evaluation.galleries import nets_over, photographed
 from training.clusters.cluster import cluster_classes, split_at_random
 from training.clusters.placement import by_mean
 from training.evaluation.cluster_finding import found_shares
-from training.evaluation.probes import Probes
-from training.evaluation.search import Enrolled
+from training.searching.probes import Probes
+from training.searching.search import Enrolled
 
 
 @pytest.mark.parametrize("at_random", [False, True])
@@ -16,7 +16,7 @@ from training.evaluation.search import Enrolled
 def test_it_agrees_with_one_probe_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_random: bool, block_scores: int
 ) -> None:
-    monkeypatch.setattr("training.evaluation.search.BLOCK_SCORES", block_scores)
+    monkeypatch.setattr("training.searching.search.BLOCK_SCORES", block_scores)
     store = photographed(tmp_path / "store", [4] * 24, spread=1.2)
     enrolled = Enrolled.of(store, store.sources % 4 != 0)
     means = enrolled.class_means

@@ -8,7 +8,7 @@ import pytest
 from tests.training.evaluation.galleries import photographed
 from training.clusters.placement import Placement
 from training.evaluation.contenders import Workshop, families, flat_net
-from training.evaluation.search import Enrolled, Nets
+from training.searching.search import Enrolled, Nets
 from training.settings import TrainingSettings, Workers
 from training.split import Split
 from training.stores.format import Kind

@@ -13,8 +13,8 @@ from training.evaluation.curves import (
     distribution,
     map_of,
 )
-from training.evaluation.search import Searches
 from training.evaluation.strangers import OpenSearches
+from training.searching.search import Searches
 
 pytestmark = pytest.mark.torch
 

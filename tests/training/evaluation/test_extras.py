@@ -11,10 +11,10 @@ from training.clusters.placement import by_mean
 from training.evaluation.contenders import Workshop, families, flat_net
 from training.evaluation.extras import SHOWN, growth, losses, starts
 from training.evaluation.metrics import identification
-from training.evaluation.probes import probe_sets
 from training.evaluation.scenarios import SCENARIOS
-from training.evaluation.search import Enrolled, Nets
 from training.heads import HEADS
+from training.searching.probes import probe_sets
+from training.searching.search import Enrolled, Nets
 from training.settings import TrainingSettings, Workers
 from training.split import Split
 from training.subnets.settings import SubnetSettings

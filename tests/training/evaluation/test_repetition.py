@@ -6,8 +6,8 @@ import pytest
 from tests.training.evaluation.galleries import photographed
 from training.evaluation.contenders import Workshop
 from training.evaluation.repetition import Contest, repetition, steps_of
-from training.evaluation.search import Enrolled
 from training.heads import HEADS
+from training.searching.search import Enrolled
 from training.settings import TrainingSettings, Workers
 from training.split import Split
 from training.subnets.settings import SubnetSettings

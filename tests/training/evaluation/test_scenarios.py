@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 from models.fusion import POOR_QUALITY, Fusion
 from models.pre_selection import SHARPNESS, VOTERS
 from tests.training.evaluation.families import Compared, compared
-from training.evaluation.probes import Probes
 from training.evaluation.scenarios import SCENARIOS, clusters_of_nearest, searches, served
-from training.evaluation.search import Nets
+from training.searching.probes import Probes
+from training.searching.search import Nets
 
 pytestmark = pytest.mark.torch
 
@@ -84,7 +84,7 @@ def slow_scores(
 def test_all_eight_agree_with_one_probe_at_a_time(
     gallery: Compared, probes: Probes, monkeypatch: pytest.MonkeyPatch, block_scores: int
 ) -> None:
-    monkeypatch.setattr("training.evaluation.search.BLOCK_SCORES", block_scores)
+    monkeypatch.setattr("training.searching.search.BLOCK_SCORES", block_scores)
     found = searches(probes, gallery.enrolled, gallery.families, FUSION)
     assert set(found) == set(SCENARIOS)
     differ = set()

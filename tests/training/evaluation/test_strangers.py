@@ -10,7 +10,6 @@ from models.fusion import Fusion
 from tests.training.evaluation.galleries import KINDS, nets_over, photographed
 from training.clusters.placement import Placement
 from training.evaluation.contenders import Workshop
-from training.evaluation.search import Enrolled, Nets
 from training.evaluation.strangers import (
     CALIBRATED_FPIR,
     FEWEST_OVER,
@@ -22,6 +21,7 @@ from training.evaluation.strangers import (
     open_searches,
     open_set,
 )
+from training.searching.search import Enrolled, Nets
 from training.settings import TrainingSettings, Workers
 from training.split import Split
 from training.stores.format import Kind

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation.open_set import fnir, threshold_at_fpir
+from training.searching.open_set import fnir, threshold_at_fpir
 
 
 def test_threshold_lets_the_asked_share_pass_and_no_more() -> None:

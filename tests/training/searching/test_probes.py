@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation.galleries import photographed
-from training.evaluation.probes import NAMES, Probes, probe_sets
-from training.evaluation.search import Enrolled
+from training.searching.probes import NAMES, Probes, probe_sets
+from training.searching.search import Enrolled
 from training.stores.format import HARD_KINDS, Kind
 
 
@@ -54,7 +54,7 @@ def test_of_many_rows_some_all_over_the_store_are_probes(
     store = photographed(tmp_path / "store", [3] * 20)
     enrolled = Enrolled.of(store, store.originals)
     assert len(Probes.of(store, store.originals, enrolled)) == 60
-    monkeypatch.setattr("training.evaluation.probes.MOST_PROBES", 25)
+    monkeypatch.setattr("training.searching.probes.MOST_PROBES", 25)
     probes = Probes.of(store, store.originals, enrolled)
     assert len(probes) == len(np.unique(probes.templates, axis=0)) == 25
     assert set(probes.true.tolist()) == set(range(20))

@@ -6,7 +6,7 @@ import pytest
 from tests.training.people import people
 from tests.training.small_stores import unit_rows
 from training.clusters.placement import Placement
-from training.evaluation.search import Enrolled, Nets, Searches, blocks
+from training.searching.search import Enrolled, Nets, Searches, blocks
 from training.subnets.export import export_subnet
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from training.evaluation.search import Enrolled
+from training.searching.search import Enrolled
 from training.stores.format import Kind
 from training.stores.store import EmbeddingStore
 

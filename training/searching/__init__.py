@@ -1,0 +1,1 @@
+"""Probes searched among enrolled classes, in memory: what calibration and evaluation go by."""
