@@ -1,1 +1,1 @@
-"""Offline work: exports and calibration. Never imported by the service."""
+"""Offline work: from pictures to a bundle; export of nets. Never imported by the service."""

@@ -21,6 +21,8 @@ from training.report.plots import growth, recall_by_probes
 
 METRICS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "rank1": "Rank-1"}
 SHOWN_IN_PLOT = (OURS, "clusters + nearest", CLASS_MEAN, NEAREST_SAMPLE)
+SPLITS = {"random": "random split", "clustered": "clusters"}
+STARTS = {"class-mean": "class means", "random": "random rows"}
 PAPER_TABLE_1 = (
     "The paper (test; cluster mean / max-max / nearest class mean): 10,000 classes in 5 clusters, "
     "random split 23.4 / 92.6 / 92.7, clustered 85.7 / 97.2 / 97.8; 20,000 in 10, random split "
@@ -111,7 +113,10 @@ def _starts_tables(records: Sequence[Mapping[str, Any]]) -> list[Table]:
             f"{caption} (one repetition)",
             ["Split, start", *kinds],
             [
-                (f"{split}, {start}", [by_key[split, start, kind][figure] for kind in kinds])
+                (
+                    f"{SPLITS[split]}, from {STARTS[start]}",
+                    [by_key[split, start, kind][figure] for kind in kinds],
+                )
                 for split, start in ways
             ],
         )
