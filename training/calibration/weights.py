@@ -17,7 +17,7 @@ from training.calibration.errors import (
 )
 from training.calibration.evidence import Evidence
 
-STEPS = 10
+PARTS = 10
 """A weight is a multiple of a tenth: finer differences are not seen with some thousand probes."""
 FEWEST_PROBES = 200
 """Of one quality; with fewer, the standard error of a share near 0.9 is above 0.02."""
@@ -26,11 +26,11 @@ FEWEST_PROBES = 200
 def grid() -> Floats:
     """(66, 3) all weights of subnet, class mean and best sample that sum to 1."""
     rows = [
-        (subnet, mean, STEPS - subnet - mean)
-        for subnet, mean in product(range(STEPS + 1), repeat=2)
-        if subnet + mean <= STEPS
+        (subnet, mean, PARTS - subnet - mean)
+        for subnet, mean in product(range(PARTS + 1), repeat=2)
+        if subnet + mean <= PARTS
     ]
-    return (np.array(rows) / STEPS).astype(np.float32)
+    return (np.array(rows) / PARTS).astype(np.float32)
 
 
 def calibrate_weights(by_kind: Mapping[str, Evidence], needed_share: float) -> Fusion:
