@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -141,3 +142,123 @@ class ApiKeyRow(Table):
     scopes: Mapped[list[str]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     revoked_at: Mapped[datetime | None]
+
+
+class BundleRow(Table):
+    """A published bundle; its files lie in the data directory under the same id."""
+
+    __tablename__ = "bundles"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """SHA-256 of its manifest, in hexadecimal."""
+    collection_id: Mapped[UUID] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
+    watermark: Mapped[int] = mapped_column(BigInteger)
+    """Revision of the collection that it was trained on."""
+    classes: Mapped[int]
+    subnets: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
+    """What its training measured; in JSON's types."""
+    job_id: Mapped[UUID | None]
+    active: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    activated_at: Mapped[datetime | None]
+
+
+# A collection has one active bundle at most, whoever activates.
+Index(
+    "ix_bundles_active",
+    BundleRow.collection_id,
+    unique=True,
+    postgresql_where=text("active"),
+)
+
+
+class JobRow(Table):
+    """A retraining: what was asked, how far it is, how it ended."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    collection_id: Mapped[UUID] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
+    state: Mapped[str]
+    stage: Mapped[str | None]
+    progress: Mapped[float]
+    """In [0, 1]."""
+    message: Mapped[str]
+    options: Mapped[dict[str, Any]]
+    metrics: Mapped[dict[str, Any]]
+    baseline_bundle_id: Mapped[str | None]
+    """The bundle that it is compared with; NULL: none was active."""
+    bundle_id: Mapped[str | None]
+    """The bundle that it made. No foreign key: a job tells of bundles that are gone, too."""
+    cancel_requested: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+# One at a time for each collection, whichever process starts it.
+Index(
+    "ix_jobs_unfinished",
+    JobRow.collection_id,
+    unique=True,
+    postgresql_where=text("state IN ('queued', 'running', 'evaluating')"),
+)
+
+
+class FeedbackRow(Table):
+    """What somebody has said of an identification; the probe's template goes with the subject."""
+
+    __tablename__ = "feedback"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    collection_id: Mapped[UUID] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"))
+    identification_sha256: Mapped[bytes]
+    """Of the collection and the template that the identification's id holds: a second verdict on
+    the same face takes the place of the first."""
+    verdict: Mapped[str]
+    template: Mapped[bytes]
+    """As a sample's."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (UniqueConstraint("subject_id", "identification_sha256"),)
+
+
+class ErasureRow(Table):
+    """The receipt of a deleted subject: what was removed, and when. No name, no template."""
+
+    __tablename__ = "erasures"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    collection_id: Mapped[UUID]
+    """No foreign key, nor has the subject's: a receipt outlives both."""
+    subject_id: Mapped[UUID]
+    samples: Mapped[int]
+    variants: Mapped[int]
+    feedback: Mapped[int]
+    erased_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (Index(None, "erased_at", "id"),)
+
+
+class ErasureBundleRow(Table):
+    """A bundle that was trained with a subject which has been deleted since."""
+
+    __tablename__ = "erasure_bundles"
+
+    erasure_id: Mapped[UUID] = mapped_column(
+        ForeignKey("erasures.id", ondelete="CASCADE"), primary_key=True
+    )
+    bundle_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    cleared_at: Mapped[datetime | None]
+    """When the bundle was deleted, and the last trace of the subject with it."""
+
+
+class SecretRow(Table):
+    """A key that all processes on this database share."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[bytes]
