@@ -1,60 +1,85 @@
 """A bundle: what training made for serving, in one folder that is verified before it is used.
 
-`manifest.json` vouches for every other file: `class_means.f16` (N, d), `class_map.json` (whose
-rows they are, and in which subnets), `index.faiss` (exact, over the means in that very form),
-`subnets/NNN.onnx` and `calibration.json`.
+`manifest.json` vouches for every other file. Rows of N classes ascend by subject id:
+`class_means.f16` (N, d), `subject_ids.npy`, `imprinted.npy`, and `index.faiss` over the means in
+that very form. `subnet_rows.npy` has the rows that the outputs of each subnet stand for, one subnet
+after the other, bounded by `subnet_offsets.npy`; `subnets/NNN.onnx` are the nets, with their
+weights beside them. `calibration.json` has weights and thresholds.
+
+Ten million classes must open within seconds and little memory: files are mapped, and there is no
+Python object for each class.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bundle_files import (
+    check_ascending,
+    check_files,
+    map_array,
+    map_class_means,
+    map_subject_ids,
+    read_index,
+)
 from models.bundle_format import (
     CALIBRATION,
-    CLASS_MAP,
     CLASS_MEANS,
+    IMPRINTED,
     INDEX,
     MANIFEST,
-    SUBNETS,
+    SUBJECT_IDS,
+    SUBNET_OFFSETS,
+    SUBNET_ROWS,
     BundleInvalid,
     BundleManifest,
-    FileEntry,
     Identity,
     read_object,
     subnet_name,
+    weights_of,
 )
+from models.router import ClassMeanIndex
 
-BLOCK_ROWS = 65_536
-"""Class means compared with the index at a time."""
+
+class _Memberships(NamedTuple):
+    """E pairs of class and subnet, by class and then by subnet."""
+
+    offsets: NDArray[np.int64]
+    clusters: NDArray[np.int32]
+    columns: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """An opened bundle of N classes in m subnets."""
+    """An opened bundle of N classes in m subnets, with E memberships of classes in subnets."""
 
     folder: Path
     manifest: BundleManifest
-    class_means: NDArray[np.float16]
+    class_means: NDArray[np.float16] = field(repr=False)
     """(N, d) read-only memory map; rows of unit length, but for what float16 takes."""
-    subject_ids: tuple[str, ...]
-    """N, whose mean each row is."""
-    subnet_classes: tuple[NDArray[np.int32], ...]
-    """m times (k,): the class row that each output of a subnet stands for."""
-    index: Any
-    """faiss, inner product over all class means; its ids are their rows."""
-    calibration: Mapping[str, Any]
+    subject_ids: NDArray[np.bytes_] = field(repr=False)
+    """(N,) read-only memory map: UTF-8, strictly ascending, of one width."""
+    imprinted: NDArray[np.bool_] = field(repr=False)
+    """(N,) whether a class's weights in its subnets were set to its mean, not trained."""
+    index: ClassMeanIndex
+    calibration: Mapping[str, Any] = field(repr=False)
     """Contents of `calibration.json`."""
-    _offsets: NDArray[np.int64]
-    _clusters: NDArray[np.int32]
+    class_offsets: NDArray[np.int64] = field(repr=False)
+    """(N + 1,) bounds of each class's memberships; none is without."""
+    class_clusters: NDArray[np.int32] = field(repr=False)
+    """(E,) subnet of each membership, ascending within a class."""
+    class_columns: NDArray[np.int32] = field(repr=False)
+    """(E,) which of the subnet's outputs stands for the class."""
+    _subnet_rows: NDArray[np.int32] = field(repr=False)
+    _subnet_offsets: NDArray[np.int64] = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path, *, embedder: Identity) -> Self:
-        """Verify every file, then map the class means and read the rest.
+        """Verify every file, then map what grows with the classes and read the rest.
 
         Args:
             folder: of the bundle.
@@ -66,25 +91,28 @@ class Bundle:
         """
         manifest = BundleManifest.read(folder / MANIFEST)
         _check_embedder(folder / MANIFEST, manifest, embedder)
-        _check_files(folder, manifest)
-        classes, dimension = manifest.counts["classes"], manifest.dimension
-        means = _class_means(folder / CLASS_MEANS, classes, dimension)
-        subject_ids, subnet_classes = _class_map(folder / CLASS_MAP, manifest)
-        rows = np.concatenate(subnet_classes)
-        clusters = np.repeat(
-            np.arange(len(subnet_classes), dtype=np.int32), [len(own) for own in subnet_classes]
-        )
-        order = np.argsort(rows, kind="stable")
+        check_files(folder, manifest)
+        classes, subnets = manifest.counts["classes"], manifest.counts["subnets"]
+        means = map_class_means(folder / CLASS_MEANS, classes, manifest.dimension)
+        subject_ids = map_subject_ids(folder / SUBJECT_IDS)
+        check_ascending(folder / SUBJECT_IDS, subject_ids, classes)
+        rows = map_array(folder / SUBNET_ROWS, np.int32, None)
+        offsets = map_array(folder / SUBNET_OFFSETS, np.int64, subnets + 1)
+        _check_offsets(folder, offsets, len(rows), manifest.dimension)
+        members = _memberships(folder / SUBNET_ROWS, rows, offsets, subject_ids)
         return cls(
             folder=folder,
             manifest=manifest,
             class_means=means,
             subject_ids=subject_ids,
-            subnet_classes=subnet_classes,
-            index=_index(folder / INDEX, means),
+            imprinted=map_array(folder / IMPRINTED, np.bool_, classes),
+            index=read_index(folder / INDEX, manifest, means),
             calibration=read_object(folder / CALIBRATION),
-            _offsets=np.searchsorted(rows[order], np.arange(classes + 1)),
-            _clusters=clusters[order],
+            class_offsets=members.offsets,
+            class_clusters=members.clusters,
+            class_columns=members.columns,
+            _subnet_rows=rows,
+            _subnet_offsets=offsets,
         )
 
     @property
@@ -92,13 +120,58 @@ class Bundle:
         """SHA-256, in hexadecimal, that names these very contents."""
         return self.manifest.id
 
+    @property
+    def cluster_count(self) -> int:
+        """Count the subnets: m."""
+        return len(self._subnet_offsets) - 1
+
+    def rows_of(self, subject_ids: Sequence[str]) -> NDArray[np.int64]:
+        """(n,) class row of each of n subjects; -1 for who is not in the bundle."""
+        return find_rows(self.subject_ids, subject_ids)
+
+    def id_of(self, row: int) -> str:
+        """Id of the subject whose class it is."""
+        return bytes(self.subject_ids[row]).decode()
+
     def clusters_of(self, row: int) -> NDArray[np.int32]:
         """Ascending numbers of the subnets that know a class: one at least."""
-        return self._clusters[self._offsets[row] : self._offsets[row + 1]]
+        return self.class_clusters[self.class_offsets[row] : self.class_offsets[row + 1]]
+
+    def subnet_classes(self, number: int) -> NDArray[np.int32]:
+        """(k,) class row that each output of a subnet stands for."""
+        return self._subnet_rows[self._subnet_offsets[number] : self._subnet_offsets[number + 1]]
 
     def subnet_file(self, number: int) -> Path:
-        """Net of one subnet: input (n, d), output (n, k), k as in `subnet_classes`."""
+        """Net of one subnet: `template` (n, d) in, `cosines` (n, k) out, see `subnet_classes`."""
         return self.folder / subnet_name(number)
+
+
+def read_subject_ids(folder: Path) -> NDArray[np.bytes_]:
+    """(N,) ids of the subjects of a bundle that is not opened: mapped, ascending, not verified.
+
+    Raises:
+        BundleInvalid: the file is missing or is no list of ids.
+    """
+    return map_subject_ids(folder / SUBJECT_IDS)
+
+
+def find_rows(ids: NDArray[np.bytes_], wanted: Sequence[str]) -> NDArray[np.int64]:
+    """Look up subjects in ascending ids.
+
+    Args:
+        ids: (N,) strictly ascending UTF-8, N at least 1.
+        wanted: n ids.
+
+    Returns:
+        (n,) row of each; -1 for who is not among them.
+    """
+    encoded = [subject.encode() for subject in wanted]
+    # Cut to the width of `ids`, a longer one could be taken for another; so could one that ends
+    # with noughts, which numpy takes for filling.
+    sound = [len(each) <= ids.dtype.itemsize and each[-1:] != b"\0" for each in encoded]
+    keys = np.array(encoded, ids.dtype)
+    rows = np.searchsorted(ids, keys).clip(max=len(ids) - 1)
+    return np.where((ids[rows] == keys) & np.array(sound, np.bool_), rows, -1).astype(np.int64)
 
 
 def _check_embedder(path: Path, manifest: BundleManifest, embedder: Identity) -> None:
@@ -110,68 +183,42 @@ def _check_embedder(path: Path, manifest: BundleManifest, embedder: Identity) ->
         )
 
 
-def _check_files(folder: Path, manifest: BundleManifest) -> None:
-    expected = {*manifest.files, MANIFEST, SUBNETS}
-    for path in sorted(folder.rglob("*")):
-        if path.relative_to(folder).as_posix() not in expected:
-            raise BundleInvalid(f"{path}: does not belong to the bundle")
-    for name, entry in manifest.files.items():
-        path = folder / name
-        # What a link points to may change after this, without a trace in the folder.
-        if path.is_symlink() or not path.is_file():
-            raise BundleInvalid(f"{path}: is missing, or not a plain file")
-        found = FileEntry.of(path)
-        if found.size != entry.size:
-            raise BundleInvalid(f"{path}: has {found.size} bytes, but {entry.size} were written")
-        if found.sha256 != entry.sha256:
+def _check_offsets(
+    folder: Path, offsets: NDArray[np.int64], memberships: int, dimension: int
+) -> None:
+    """Look whether subnets follow each other, and have weights for so many classes."""
+    path = folder / SUBNET_OFFSETS
+    if offsets[0] != 0 or offsets[-1] != memberships or (np.diff(offsets) <= 0).any():
+        raise BundleInvalid(f"{path}: does not bound the rows of {SUBNET_ROWS}")
+    for number, classes in enumerate(np.diff(offsets)):
+        weights = weights_of(folder / subnet_name(number))
+        if weights.stat().st_size != 4 * classes * dimension:
             raise BundleInvalid(
-                f"{path}: was changed: its SHA-256 is {found.sha256}, not {entry.sha256}"
+                f"{weights}: does not hold the weights of {classes} classes of {dimension} values"
             )
 
 
-def _class_means(path: Path, classes: int, dimension: int) -> NDArray[np.float16]:
-    if path.stat().st_size != 2 * classes * dimension:
-        raise BundleInvalid(f"{path}: does not hold {classes} class means of {dimension} values")
-    means: NDArray[np.float16] = np.memmap(path, "<f2", "r").reshape(classes, dimension)
-    return means
-
-
-def _class_map(
-    path: Path, manifest: BundleManifest
-) -> tuple[tuple[str, ...], tuple[NDArray[np.int32], ...]]:
-    document = read_object(path)
-    ids, subnets = document.get("subject_ids"), document.get("subnet_classes")
-    classes = manifest.counts["classes"]
-    if not isinstance(ids, list) or not all(isinstance(entry, str) and entry for entry in ids):
-        raise BundleInvalid(f"{path}: 'subject_ids' must be a list of ids")
-    if len(ids) != classes or len(set(ids)) != classes:
-        raise BundleInvalid(f"{path}: 'subject_ids' must be {classes} ids, each once")
-    if not isinstance(subnets, list) or len(subnets) != manifest.counts["subnets"]:
-        raise BundleInvalid(f"{path}: 'subnet_classes' must have one list a subnet")
-    known = np.zeros(classes, np.bool_)
-    for number, rows in enumerate(subnets):
-        sound = isinstance(rows, list) and rows and all(type(row) is int for row in rows)
-        if not sound or not 0 <= min(rows) <= max(rows) < classes or len(set(rows)) != len(rows):
-            raise BundleInvalid(f"{path}: subnet {number} must have class rows, each once")
-        known[rows] = True
-    if not known.all():
-        first = ids[int(known.argmin())]
+def _memberships(
+    path: Path,
+    rows: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    subject_ids: NDArray[np.bytes_],
+) -> _Memberships:
+    """Turn the rows of each subnet into the subnets of each row."""
+    classes = len(subject_ids)
+    if rows.min() < 0 or rows.max() >= classes:
+        raise BundleInvalid(f"{path}: has rows outside 0 to {classes - 1}")
+    clusters = np.repeat(np.arange(len(offsets) - 1, dtype=np.int32), np.diff(offsets))
+    columns = (np.arange(len(rows)) - offsets[clusters]).astype(np.int32)
+    order = np.argsort(rows, kind="stable")
+    clusters, sorted_rows = clusters[order], rows[order]
+    counts = np.bincount(sorted_rows, minlength=classes)
+    if not counts.all():
+        first = bytes(subject_ids[int(counts.argmin())]).decode(errors="replace")
         raise BundleInvalid(f"{path}: no subnet knows subject {first!r}")
-    return tuple(ids), tuple(np.array(rows, np.int32) for rows in subnets)
-
-
-def _index(path: Path, means: NDArray[np.float16]) -> Any:
-    try:
-        index = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise BundleInvalid(f"{path}: is not an index ({error})") from error
-    if not isinstance(index, faiss.IndexFlatIP) or (index.ntotal, index.d) != means.shape:
-        raise BundleInvalid(f"{path}: is not an exact index of {len(means)} class means")
-    for start in range(0, len(means), BLOCK_ROWS):
-        block = means[start : start + BLOCK_ROWS].astype(np.float32)
-        # NaN is equal to nothing, so it is refused here as well.
-        if not np.array_equal(index.reconstruct_n(start, len(block)), block):
-            raise BundleInvalid(
-                f"{path}: its vectors are not those of {CLASS_MEANS}, or not finite"
-            )
-    return index
+    twice = (np.diff(sorted_rows) == 0) & (np.diff(clusters) == 0)
+    if twice.any():
+        number = int(clusters[int(twice.argmax())])
+        raise BundleInvalid(f"{path}: subnet {number} must have each class once")
+    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return _Memberships(bounds, clusters, columns[order])

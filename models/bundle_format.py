@@ -7,9 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-FORMAT = 1
-MANIFEST, CLASS_MEANS, CLASS_MAP = "manifest.json", "class_means.f16", "class_map.json"
-INDEX, CALIBRATION, SUBNETS = "index.faiss", "calibration.json", "subnets"
+FORMAT = 2
+MANIFEST, CLASS_MEANS, SUBJECT_IDS = "manifest.json", "class_means.f16", "subject_ids.npy"
+SUBNET_ROWS, SUBNET_OFFSETS = "subnet_rows.npy", "subnet_offsets.npy"
+IMPRINTED, INDEX, CALIBRATION = "imprinted.npy", "index.faiss", "calibration.json"
+SUBNETS = "subnets"
+WEIGHTS = ".weights"
+"""How the file with a subnet's weights ends: beside its net, so that it can be memory-mapped."""
 
 
 class BundleInvalid(ValueError):
@@ -52,8 +56,13 @@ class BundleManifest:
     """Made from drawn vectors rather than from pictures."""
     watermark: int | None
     """Revision of the gallery's feed up to which it knows the subjects; None: from no gallery."""
+    collection: str | None
+    """Id of the collection that it was made from, to which the watermark belongs; None likewise."""
     counts: Mapping[str, int]
     """`classes` (N) and `subnets` (m)."""
+    index: Mapping[str, Any]
+    """Of the index over the class means: its `kind` (`models/router.py`), how many `candidates` it
+    reranks, and its `rank1_loss` against an exact scan, as a share of probes."""
     evaluation: Mapping[str, Any]
     """The evaluation's summary, in JSON's types."""
     files: Mapping[str, FileEntry]
@@ -81,7 +90,12 @@ class BundleManifest:
             BundleInvalid: it is missing, was changed, or its fields do not fit together.
         """
         fields = read_object(path)
-        if fields.get("format") != FORMAT:
+        stated_format = fields.get("format")
+        if stated_format == 1:
+            raise BundleInvalid(
+                f"{path}: is of format 1, which is no longer read: publish the bundle anew"
+            )
+        if stated_format != FORMAT:
             raise BundleInvalid(f"{path}: is not the manifest of a bundle of format {FORMAT}")
         if wrong := set(fields) ^ {*cls.__dataclass_fields__, "id"}:
             raise BundleInvalid(f"{path}: field {min(wrong)!r} is missing or unknown")
@@ -106,7 +120,14 @@ def subnet_name(number: int) -> str:
 def file_names(subnets: int) -> list[str]:
     """Paths of all files of a bundle of so many subnets, but the manifest."""
     numbered = [subnet_name(number) for number in range(subnets)]
-    return [CLASS_MEANS, CLASS_MAP, INDEX, CALIBRATION, *numbered]
+    weights = [weights_of(Path(name)).as_posix() for name in numbered]
+    arrays = [CLASS_MEANS, SUBJECT_IDS, SUBNET_ROWS, SUBNET_OFFSETS, IMPRINTED]
+    return [*arrays, INDEX, CALIBRATION, *numbered, *weights]
+
+
+def weights_of(net: Path) -> Path:
+    """File of the weights of a subnet's net: (k, d) float32 rows, little-endian."""
+    return net.with_suffix(WEIGHTS)
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -142,7 +163,10 @@ def _checks(fields: Mapping[str, Any]) -> dict[str, bool]:
         "seed": type(fields["seed"]) is int,
         "synthetic": type(fields["synthetic"]) is bool,
         "watermark": fields["watermark"] is None or type(fields["watermark"]) is int,
+        "collection": fields["collection"] is None or type(fields["collection"]) is str,
         "counts": _is_record(counts, classes=int, subnets=int) and min(counts.values()) > 0,
+        "index": _is_record(fields["index"], kind=str, candidates=int, rank1_loss=float)
+        and fields["index"]["candidates"] > 0,
         "evaluation": isinstance(fields["evaluation"], dict),
         "files": isinstance(files, dict)
         and all(_is_record(entry, sha256=str, size=int) for entry in files.values()),

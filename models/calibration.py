@@ -6,13 +6,15 @@ FPIR(T, N) = 1 - (1 - FMR(T))^N, so the threshold for a target FPIR moves with t
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.probability import Probability
 from models.zoo import EmbedderManifest
 
 
@@ -33,6 +35,10 @@ class Calibration:
     """Shape of the generalised Pareto distribution of excesses over the last of `cosines`."""
     tail_scale: float
     """Its scale, a cosine, above 0."""
+    gap: float
+    """Fused cosine, above 0, by which the first candidate of most non-mated searches is ahead."""
+    probability: Probability
+    """That the first candidate is right, where no bundle has fitted one to its own people."""
 
     @classmethod
     def of(cls, manifest: EmbedderManifest) -> Self:
@@ -59,14 +65,7 @@ class Calibration:
             CalibrationInvalid: it is missing, is no such file, or its numbers can't be.
         """
         try:
-            document = json.loads(path.read_text())
-            calibration = cls(
-                embedder_sha256=str(document["embedder"]["sha256"]),
-                cosines=np.array(document["body"]["cosines"], np.float64),
-                log_fmr=np.log(np.array(document["body"]["fmr"], np.float64)),
-                tail_shape=float(document["tail"]["shape"]),
-                tail_scale=float(document["tail"]["scale"]),
-            )
+            calibration = cls.of_json(json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CalibrationInvalid(f"{path}: not a readable calibration ({error!r})") from error
         sound = (
@@ -76,12 +75,31 @@ class Calibration:
             and bool(np.all(np.diff(calibration.cosines) > 0))
             and bool(np.all(np.diff(calibration.log_fmr) < 0))
             and calibration.tail_scale > 0
+            and calibration.gap > 0
         )
         if not sound:
             raise CalibrationInvalid(
-                f"{path}: cosines must ascend, fmr must descend, and the tail's scale be above 0"
+                f"{path}: cosines must ascend, fmr must descend, and the tail's scale and the gap "
+                "be above 0"
             )
         return calibration
+
+    @classmethod
+    def of_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read the file's contents, whose numbers aren't checked.
+
+        Raises:
+            ValueError, KeyError, TypeError: something is missing or of another kind.
+        """
+        return cls(
+            embedder_sha256=str(document["embedder"]["sha256"]),
+            cosines=np.array(document["body"]["cosines"], np.float64),
+            log_fmr=np.log(np.array(document["body"]["fmr"], np.float64)),
+            tail_shape=float(document["tail"]["shape"]),
+            tail_scale=float(document["tail"]["scale"]),
+            gap=float(document["gap"]),
+            probability=Probability.of_json(document["probability"]),
+        )
 
     def fmr(self, threshold: float) -> float:
         """Share of non-mated pairs whose cosine is at or above `threshold`.

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats
 
+CLASS_MEAN_WEIGHT = 0.5
+"""Share of the class mean where nothing was calibrated; the best sample has the rest. Rank-1 on
+6,072 noisy classes: mean alone 0.954-0.958, best sample alone 0.956-0.958, half each 0.962."""
+
 POOR_QUALITY = 0.5
 """Of a probe: below it there is a reason to doubt the picture (`models/quality.py`)."""
 
@@ -44,10 +48,12 @@ class Fusion:
         poor = np.asarray(quality < POOR_QUALITY, np.intp)[:, None]
         several = np.broadcast_to(np.asarray(sample_counts > 1, np.intp), cosines.shape[:2])
         # A weight of 0 times -inf would be NaN.
-        finite = np.asarray(np.isfinite(cosines).all(axis=2), np.bool_)
-        known = np.where(finite[..., None], cosines, 0)
-        joined = np.einsum("ncw,ncw->nc", known, self.weights[poor, several])
-        scores: Floats = np.where(finite, joined, -np.inf).astype(np.float32)
+        finite = np.isfinite(cosines)
+        known = np.where(finite, cosines, 0)
+        scores: Floats = np.einsum(
+            "ncw,ncw->nc", known, self.weights[poor, several], dtype=np.float32
+        )
+        scores[~finite.all(axis=2)] = -np.inf
         return scores
 
     def to_json(self) -> dict[str, Any]:
@@ -77,6 +83,7 @@ class Fusion:
 
 
 UNTRAINED = Fusion(
-    needed_share=0.0, weights=np.tile(np.array([0, 0.5, 0.5], np.float32), (2, 2, 1))
+    needed_share=0.0,
+    weights=np.tile(np.array([0, CLASS_MEAN_WEIGHT, 1 - CLASS_MEAN_WEIGHT], np.float32), (2, 2, 1)),
 )
 """What is used where nothing could be calibrated: half class mean, half best sample."""

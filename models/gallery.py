@@ -1,75 +1,41 @@
 """The gallery that probes are searched in: an immutable snapshot, and the next one made from it.
 
-A snapshot is one large segment and a short overlay of what has changed since that was built.
-Readers take the reference once and finish on it; a writer builds the next snapshot aside.
+A snapshot has up to three layers: the subjects that a bundle was trained with and that are as they
+were then; all others; and a short overlay of what has changed since those were indexed. Readers
+take the reference once and finish on it; a writer builds the next snapshot aside.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isqrt
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from models.decide import CLASS_MEAN_WEIGHT, Candidate, fused_scores
-from models.router import class_mean_index, excluding, route
+from models.decide import Candidate
+from models.fusion import CLASS_MEAN_WEIGHT
+from models.layer import Layer
+from models.search import Near, Search, search
+from models.trained import Trained
+
+SAME_TEMPLATE = 0.99
+"""Cosine from which two templates are of one picture: another picture of the same person has 0.7
+to 0.9, the same one compressed anew above this."""
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Subjects that were indexed together. Rows of one subject's samples stand side by side."""
-
-    subject_ids: tuple[UUID, ...]
-    samples: Floats
-    """(S, d) unit templates, ordered by subject."""
-    offsets: NDArray[np.int64]
-    """(N + 1,) samples of row i are `samples[offsets[i]:offsets[i + 1]]`; never empty."""
-    class_means: Floats
-    """(N, d) unit rows."""
-    index: Any = field(repr=False)
-    rows: Mapping[UUID, int] = field(repr=False)
-
-    @classmethod
-    def build(cls, templates: Mapping[UUID, Floats], dimension: int) -> Self:
-        """Index subjects; one without any sample is left out, for nothing can find it."""
-        templates = {subject: rows for subject, rows in templates.items() if len(rows)}
-        counts = [len(rows) for rows in templates.values()]
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        samples = (
-            np.concatenate(list(templates.values()), dtype=np.float32)
-            if templates
-            else np.empty((0, dimension), np.float32)
-        )
-        means = class_means(samples, offsets)
-        subject_ids = tuple(templates)
-        return cls(
-            subject_ids=subject_ids,
-            samples=samples,
-            offsets=offsets,
-            class_means=means,
-            index=class_mean_index(means),
-            rows={subject: row for row, subject in enumerate(subject_ids)},
-        )
-
-    def samples_of(self, row: int) -> Floats:
-        """(s, d) templates of the subject in this row."""
-        return self.samples[self.offsets[row] : self.offsets[row + 1]]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gallery:
     """Everybody who can be found in one collection, as of one revision of its feed."""
 
-    base: Segment
-    overlay: Segment
-    hidden: frozenset[int]
-    """Rows of `base` that are gone or stand, changed, in `overlay`."""
-    admitted: Any = field(repr=False)
-    """Search parameters that pass over `hidden`."""
+    trained: Trained | None
+    layers: tuple[Layer, ...]
+    """The bundle's, if there is one; the live one; the overlay. Nobody can be found in two."""
+    rejected: Mapping[UUID, Floats] = field(repr=False)
+    """(r, d) templates of which somebody has said that they are not of this subject."""
     revision: int
 
     @classmethod
@@ -81,6 +47,9 @@ class Gallery:
         *,
         dimension: int,
         revision: int,
+        rejected: Mapping[UUID, Floats] | None = None,
+        trained: Trained | None = None,
+        changed: Collection[UUID] = (),
     ) -> Self:
         """Build a snapshot from all templates of a collection.
 
@@ -90,6 +59,9 @@ class Gallery:
             templates: (S, d) float32 unit rows, in any order.
             dimension: d, needed when there is no template yet.
             revision: the last change of the feed that these templates hold.
+            rejected: templates that are not of a subject.
+            trained: the active bundle.
+            changed: subjects whose templates have changed since the bundle's watermark.
         """
         order = np.argsort(owners, kind="stable")
         bounds = np.searchsorted(owners[order], np.arange(len(subject_ids) + 1))
@@ -101,21 +73,41 @@ class Gallery:
             },
             dimension=dimension,
             revision=revision,
+            rejected=rejected or {},
+            trained=trained,
+            changed=changed,
         )
 
     @classmethod
-    def _of(cls, templates: Mapping[UUID, Floats], *, dimension: int, revision: int) -> Self:
-        return cls(
-            base=Segment.build(templates, dimension),
-            overlay=Segment.build({}, dimension),
-            hidden=frozenset(),
-            admitted=None,
-            revision=revision,
-        )
+    def _of(
+        cls,
+        templates: Mapping[UUID, Floats],
+        *,
+        dimension: int,
+        revision: int,
+        rejected: Mapping[UUID, Floats],
+        trained: Trained | None,
+        changed: Collection[UUID],
+    ) -> Self:
+        templates = {subject: rows for subject, rows in templates.items() if len(rows)}
+        layers: list[Layer] = []
+        if trained is not None:
+            ids = [subject for subject in templates if subject not in changed]
+            known = trained.bundle.rows_of([str(subject) for subject in ids]) >= 0
+            as_trained = {
+                subject: templates[subject]
+                for subject, is_known in zip(ids, known.tolist(), strict=True)
+                if is_known
+            }
+            layers.append(Layer.trained(trained.bundle, as_trained))
+            templates = {each: rows for each, rows in templates.items() if each not in as_trained}
+        bundle = None if trained is None else trained.bundle
+        layers += [Layer.build(each, dimension, bundle) for each in (templates, {})]
+        return cls(trained, tuple(layers), rejected, revision)
 
     def __len__(self) -> int:
         """Count the subjects that can be found."""
-        return len(self.base.subject_ids) - len(self.hidden) + len(self.overlay.subject_ids)
+        return sum(len(layer) for layer in self.layers)
 
     @cached_property
     def comparisons(self) -> float:
@@ -126,16 +118,28 @@ class Gallery:
         scores falls about exponentially, so it counts with that exponent: with w = 1/2, four
         samples of a subject are two chances for a stranger.
         """
-        base = np.delete(np.diff(self.base.offsets), list(self.hidden))
-        counts = np.concatenate([base, np.diff(self.overlay.offsets)])
+        counts = np.concatenate([layer.sample_counts() for layer in self.layers])
         return float((counts ** (1 - CLASS_MEAN_WEIGHT)).sum())
 
     @property
+    def changed_share(self) -> float:
+        """How far the bundle is behind: subjects that are live or gone from it, to all."""
+        if self.trained is None:
+            return 1.0
+        live = sum(len(layer) for layer in self.layers[1:])
+        return (live + len(self.layers[0].hidden)) / max(len(self), 1)
+
+    @property
     def dimension(self) -> int:
-        return int(self.base.samples.shape[1])
+        return int(self.layers[0].samples.shape[1])
 
     def with_changes(
-        self, upserts: Mapping[UUID, Floats], removals: Collection[UUID], *, revision: int
+        self,
+        upserts: Mapping[UUID, Floats],
+        removals: Collection[UUID],
+        *,
+        revision: int,
+        rejected: Mapping[UUID, Floats] | None = None,
     ) -> "Gallery":
         """Make the snapshot that follows this one, which stays as it is.
 
@@ -143,33 +147,49 @@ class Gallery:
             upserts: all present templates, (s, d), of each subject that is new or has changed.
             removals: subjects that are gone.
             revision: the last change that is applied hereby.
+            rejected: those of the whole gallery; None: as they were.
         """
+        kept = replace(
+            self, revision=revision, rejected=self.rejected if rejected is None else rejected
+        )
         gone = set(removals)
-        overlay = {
-            subject: self.overlay.samples_of(row)
-            for row, subject in enumerate(self.overlay.subject_ids)
-            if subject not in gone
-        } | {subject: rows for subject, rows in upserts.items() if subject not in gone}
+        upserts = {subject: rows for subject, rows in upserts.items() if subject not in gone}
         touched = gone | set(upserts)
-        hidden = self.hidden | {
-            self.base.rows[subject] for subject in touched if subject in self.base.rows
-        }
-        total = len(self.base.subject_ids)
-        # The overlay is copied at every change and the base only when it is folded in: with this
-        # bound both cost about the same in the long run (a millisecond at a million subjects).
-        if len(overlay) + len(hidden) > 256 + 4 * isqrt(total):
-            kept = {
-                subject: self.base.samples_of(row)
-                for row, subject in enumerate(self.base.subject_ids)
-                if row not in hidden
-            }
-            return Gallery._of(kept | overlay, dimension=self.dimension, revision=revision)
-        return Gallery(
-            base=self.base,
-            overlay=Segment.build(overlay, self.dimension),
-            hidden=frozenset(hidden),
-            admitted=excluding(hidden, total),
-            revision=revision,
+        if not touched:
+            return kept
+        *settled, overlay = self.layers
+        newest = {
+            subject: rows for subject, rows in overlay.templates().items() if subject not in touched
+        } | upserts
+        settled = [_hiding(layer, touched) for layer in settled]
+        live = settled[-1]
+        bundle = None if self.trained is None else self.trained.bundle
+        # The overlay is copied at every change and the live layer only when it is folded in: with
+        # this bound both cost about the same in the long run.
+        if len(newest) + len(live.hidden) > 256 + 4 * isqrt(len(live.subjects)):
+            settled[-1] = Layer.build(
+                live.templates() | newest, self.dimension, bundle, like=live.index
+            )
+            newest = {}
+        return replace(kept, layers=(*settled, Layer.build(newest, self.dimension, bundle)))
+
+    def with_trained(self, trained: Trained | None, changed: Collection[UUID]) -> "Gallery":
+        """Lay the same subjects over another bundle, or over none.
+
+        Args:
+            trained: the bundle.
+            changed: subjects whose templates have changed since its watermark.
+        """
+        templates: dict[UUID, Floats] = {}
+        for layer in self.layers:
+            templates |= layer.templates()
+        return Gallery._of(
+            templates,
+            dimension=self.dimension,
+            revision=self.revision,
+            rejected=self.rejected,
+            trained=trained,
+            changed=changed,
         )
 
     def templates_of(self, subject_id: UUID) -> Floats:
@@ -178,63 +198,67 @@ class Gallery:
         Raises:
             KeyError: nobody of that id can be found here.
         """
-        if subject_id in self.overlay.rows:
-            return self.overlay.samples_of(self.overlay.rows[subject_id])
-        row = self.base.rows[subject_id]
-        if row in self.hidden:
-            raise KeyError(subject_id)
-        return self.base.samples_of(row)
+        for layer in self.layers:
+            row = layer.row_of(subject_id)
+            if row is not None:
+                return layer.samples_of(row)
+        raise KeyError(subject_id)
 
-    def search(self, probes: Floats, count: int) -> list[list[Candidate]]:
+    def search(
+        self,
+        probes: Floats,
+        quality: Floats,
+        count: int,
+        *,
+        without: Sequence[UUID | None] | None = None,
+    ) -> list[Search]:
         """Find the nearest subjects of each probe.
 
         Args:
             probes: (P, d) float32 unit rows.
+            quality: (P,) of their pictures, in [0, 1].
             count: how many candidates at most.
+            without: for each probe a subject that neither votes nor is found. Of a subject's own
+                sample that makes a non-mated search.
 
         Returns:
-            P lists, best first.
+            P searches.
         """
         # Candidates are drawn by class mean and ordered by the fused score, so more are drawn
         # than are asked for: a good sample of a spread-out subject must not be missed.
-        drawn = max(4 * count, 32)
-        routed = [
-            (segment, route(segment.index, probes, drawn, params=params))
-            for segment, params in ((self.base, self.admitted), (self.overlay, None))
-        ]
-        answers = []
+        drawn = max(4 * count, 32) + (without is not None)
+        # An empty layer costs as much as a full one, but for its index. The first one is needed.
+        first, *others = self.layers
+        layers = [first, *(layer for layer in others if len(layer))]
+        routed = [layer.route(probes, drawn) for layer in layers]
+        searches = []
         for number, probe in enumerate(probes):
-            candidates = [
-                candidate
-                for segment, routes in routed
-                for candidate in fused_scores(
-                    probe,
-                    segment.subject_ids,
-                    segment.samples,
-                    segment.offsets,
-                    routes.rows[number],
-                    routes.scores[number],
-                )
-            ]
-            candidates.sort(key=lambda candidate: -candidate.score)
-            answers.append(candidates[:count])
-        return answers
+            absent = None if without is None else without[number]
+            left_out = [None if absent is None else layer.row_of(absent) for layer in layers]
+            near = []
+            for layer, routes, own in zip(layers, routed, left_out, strict=True):
+                rows, cosines = routes.rows[number], routes.scores[number]
+                found = rows >= 0 if own is None else (rows >= 0) & (rows != own)
+                near.append(Near(layer, rows[found], cosines[found]))
+            found_by = search(
+                probe, float(quality[number]), near, self.trained, count, left_out=left_out
+            )
+            if self.rejected:
+                marked = tuple(self._marked(each, probe) for each in found_by.candidates)
+                found_by = replace(found_by, candidates=marked)
+            searches.append(found_by)
+        return searches
+
+    def _marked(self, candidate: Candidate, probe: Floats) -> Candidate:
+        """Mark a candidate that this very template was said not to be of."""
+        templates = self.rejected.get(candidate.subject_id)
+        if templates is None or (templates @ probe).max() < SAME_TEMPLATE:
+            return candidate
+        return replace(candidate, rejected=True)
 
 
-def class_means(samples: Floats, offsets: NDArray[np.int64]) -> Floats:
-    """Unit-length mean of each subject's samples.
-
-    Args:
-        samples: (S, d) unit rows, ordered by subject.
-        offsets: (N + 1,) bounds of each subject's rows; no subject is empty.
-
-    Returns:
-        (N, d) unit rows.
-    """
-    if len(offsets) == 1:
-        return np.empty((0, samples.shape[1]), np.float32)
-    sums = np.add.reduceat(samples, offsets[:-1], axis=0)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    # Opposite templates cancel out: such a mean points nowhere and must match nobody, not NaN.
-    means: Floats = sums / np.maximum(lengths, np.float32(1e-12))
-    return means
+def _hiding(layer: Layer, subject_ids: Collection[UUID]) -> Layer:
+    """The layer without some subjects."""
+    rows = layer.subjects.rows_of(list(subject_ids))
+    found = frozenset(rows[rows >= 0].tolist())
+    return layer if found <= layer.hidden else replace(layer, hidden=layer.hidden | found)

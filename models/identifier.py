@@ -1,6 +1,6 @@
-"""The life of a probe: picture -> faces -> templates -> route -> decision, as named calls."""
+"""The life of a probe: picture -> faces -> templates -> search -> decision, as named calls."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.align import align
-from models.decide import FaceAnswer, decide
+from models.arrays import Floats
+from models.decide import Candidate, FaceAnswer, decide
 from models.decode import DecodeLimits, decode
 from models.detect import Detections, DetectorNets, DetectorSettings, detect
 from models.embed import Embedder, embed
 from models.gallery import Gallery
 from models.quality import Quality, assess
 from models.runtime import Provider
+from models.search import Search
+from models.self_calibration import SelfCalibration
 from models.weights import DEFAULT_EMBEDDER, MTCNN_FOLDER
 from models.zoo import read_manifest
 
@@ -90,11 +93,17 @@ class Identification:
     """What is said of one picture."""
 
     found: FoundFaces
+    templates: Floats
+    """(n, d) of the faces, in the order of `found`."""
+    searches: tuple[Search, ...]
+    """One a face."""
     answers: tuple[FaceAnswer, ...]
-    """One a face, in the order of `found`."""
+    """One a face."""
+    probabilities: tuple[float | None, ...]
+    """One a face: that the first candidate which nobody has rejected is right, of a probe that is
+    as likely enrolled as not; None without one."""
     timings_ms: dict[str, float]
-    """Milliseconds of decode, detect, align, embed, route, decide and total."""
-    revision: int
+    """Milliseconds of decode, detect, align, embed, search, decide and total."""
 
 
 def find_faces(path: QueryPath, data: bytes) -> FoundFaces:
@@ -120,6 +129,7 @@ def identify(
     path: QueryPath,
     data: bytes,
     gallery: Gallery,
+    calibration: SelfCalibration,
     *,
     limit: int,
     threshold: float,
@@ -130,8 +140,9 @@ def identify(
         path: the opened nets.
         data: JPEG, PNG or WebP.
         gallery: the snapshot to search, from templates of the same embedder.
-        limit: candidates a face at most.
-        threshold: lowest fused cosine that is a match; `Calibration.threshold` derives it.
+        calibration: of that gallery.
+        limit: candidates a face at most; two of an ambiguous face in any case.
+        threshold: lowest fused cosine that is a match; `SelfCalibration.threshold` derives it.
 
     Raises:
         PictureRefused: it is no picture that can be worked on.
@@ -142,15 +153,45 @@ def identify(
         timings |= found.timings_ms
         with timed(timings, "embed"):
             probes = embed(path.embedder, found.crops)
-        with timed(timings, "route"):
-            # Other faces of the picture can take as many names, whatever number is listed.
-            candidates = gallery.search(probes, max(limit, len(probes)))
+        with timed(timings, "search"):
+            quality = np.array([each.score for each in found.qualities], np.float32)
+            # A runner-up tells how sure the first one is; and other faces of the picture can
+            # take as many names, whatever number is listed.
+            searches = tuple(gallery.search(probes, quality, max(limit, len(probes) + 1)))
         with timed(timings, "decide"):
-            answers = tuple(
-                replace(answer, candidates=answer.candidates[:limit])
-                for answer in decide(candidates, threshold)
+            decided = decide([each.candidates for each in searches], threshold, calibration.gap)
+            answers = tuple(_shortened(answer, limit) for answer in decided)
+            probabilities = tuple(
+                _probability(search.candidates, float(score), gallery, calibration)
+                for search, score in zip(searches, quality, strict=True)
             )
-    return Identification(found, answers, timings, gallery.revision)
+    return Identification(found, probes, searches, answers, probabilities, timings)
+
+
+def _shortened(answer: FaceAnswer, limit: int) -> FaceAnswer:
+    contenders = [answer.candidates.index(each) + 1 for each in answer.contenders]
+    return replace(answer, candidates=answer.candidates[: max(limit, *contenders, 0)])
+
+
+def _probability(
+    candidates: Sequence[Candidate],
+    quality: float,
+    gallery: Gallery,
+    calibration: SelfCalibration,
+) -> float | None:
+    standing = [each for each in candidates if not each.rejected]
+    if not standing:
+        return None
+    first = standing[0]
+    # Nobody behind it is as far behind as can be.
+    behind = standing[1].score if len(standing) > 1 else -1.0
+    return calibration.probability(
+        score=first.score,
+        gap=first.score - behind,
+        several_samples=first.sample_count > 1,
+        quality=quality,
+        comparisons=gallery.comparisons,
+    )
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Pre-selection: the class means nearest to a probe vote for the clusters that are searched.
 
 The paper takes the cluster of the nearest class mean. A wrong cluster is the largest error left
-then, and it happens where the vote is close; so there more clusters are searched.
+then, and it happens where the vote is close; so there more clusters are searched. That of the
+nearest class mean always leads: among a million classes the many a little further off would
+outvote it for 7 % of hard probes, and who is nearest must not be missed.
 """
 
 import numpy as np
@@ -14,24 +16,32 @@ VOTERS = 32
 SHARPNESS = 20.0
 """A class mean that is 0.05 less alike than the nearest weighs e times less: on clean pictures the
 mate's mean is ahead by some 0.3, so that the others hardly count."""
+LEAD = np.float32(1.000_001)
+"""By how much the share of the nearest class mean's cluster is above all others, at least."""
 MOST_CLUSTERS = 3
 """That are searched, however close the vote: a fourth gained nothing on any kind of probe."""
 
 
 def vote_shares(cosines: Floats, clusters: NDArray[np.integer], cluster_count: int) -> Floats:
-    """Share of the vote of each cluster.
+    """Share of the vote of each cluster; that of the nearest voter is raised to the largest.
 
     Args:
-        cosines: (n, K) of each probe with the voters, in any order; -inf for none.
+        cosines: (n, K) of each probe with the voters, in any order; -inf for none. K is at least 1.
         clusters: (n, K) cluster of each voter. A class that is in several votes for each.
         cluster_count: m.
 
     Returns:
         (n, m) shares that sum to 1; higher is more likely.
     """
-    weights = np.exp(SHARPNESS * (cosines - cosines.max(axis=1, keepdims=True)))
+    highest = cosines.max(axis=1, keepdims=True)
+    weights = np.exp(SHARPNESS * (cosines - highest))
     shares = np.zeros((len(cosines), cluster_count), np.float32)
-    np.add.at(shares, (np.arange(len(cosines))[:, None], clusters), weights)
+    probes = np.arange(len(cosines))
+    np.add.at(shares, (probes[:, None], clusters), weights)
+    # The nearest class may be in several clusters: the largest of those leads.
+    voted = np.where(cosines == highest, shares[probes[:, None], clusters], -1)
+    nearest = clusters[probes, voted.argmax(axis=1)]
+    shares[probes, nearest] = LEAD * shares.max(axis=1)
     whole: Floats = shares / shares.sum(axis=1, keepdims=True)
     return whole
 
@@ -56,12 +66,13 @@ def share_before(shares: Floats) -> Floats:
     0 for the leading one; inf from the place on at which no cluster is searched any more.
     """
     order = np.argsort(-shares, axis=1, kind="stable")
-    sorted_shares = np.take_along_axis(shares, order, axis=1)
+    probes = np.arange(len(shares))[:, None]
+    sorted_shares = shares[probes, order]
     ahead = np.cumsum(sorted_shares, axis=1) - sorted_shares
     ahead[:, 0] = 0
     ahead[:, MOST_CLUSTERS:] = np.inf
     before = np.empty_like(shares)
-    np.put_along_axis(before, order, ahead, axis=1)
+    before[probes, order] = ahead
     return before
 
 

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from models.calibration import Calibration, CalibrationInvalid
+from models.probability import Probability
 
 DOCUMENT: dict[str, Any] = {
     "embedder": {"name": "some-net", "sha256": "0" * 64},
     "body": {"cosines": [0.0, 0.2, 0.4], "fmr": [0.5, 0.1, 0.01]},
     "tail": {"shape": -0.1, "scale": 0.05},
+    "gap": 0.09,
+    "probability": Probability(1.0, (25.0, 8.0, -0.4, -1.0)).to_json(),
 }
 
 
@@ -62,11 +65,20 @@ def test_a_stricter_target_needs_a_higher_threshold(tmp_path: Path) -> None:
         DOCUMENT | {"body": {"cosines": [0.1, 0.2], "fmr": [0.1, 0.5]}},
         DOCUMENT | {"body": {"cosines": [0.1], "fmr": [0.1]}},
         DOCUMENT | {"tail": {"shape": 0.1, "scale": 0}},
+        DOCUMENT | {"gap": 0},
+        DOCUMENT | {"probability": {"features": ["score"], "intercept": 0, "coefficients": [1]}},
+        {key: value for key, value in DOCUMENT.items() if key != "probability"},
     ],
 )
 def test_an_unsound_file_is_refused_by_name(tmp_path: Path, document: dict[str, Any]) -> None:
     with pytest.raises(CalibrationInvalid, match=r"calibration\.json"):
         load(tmp_path, document)
+
+
+def test_gap_and_probability_are_read(tmp_path: Path) -> None:
+    calibration = load(tmp_path)
+    assert calibration.gap == 0.09
+    assert calibration.probability == Probability(1.0, (25.0, 8.0, -0.4, -1.0))
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -19,8 +19,24 @@ def test_shares_agree_with_one_voter_at_a_time() -> None:
     for probe in range(20):
         for cosine, cluster in zip(cosines[probe], clusters[probe], strict=True):
             slow[probe, cluster] += np.exp(SHARPNESS * cosine)
+        slow[probe, clusters[probe, cosines[probe].argmax()]] = slow[probe].max()
         slow[probe] /= slow[probe].sum()
     np.testing.assert_allclose(vote_shares(cosines, clusters, 4), slow, rtol=1e-5, atol=1e-9)
+
+
+def test_the_cluster_of_the_nearest_class_mean_leads_though_many_others_outvote_it() -> None:
+    cosines = np.array([[0.64, 0.7, 0.65, 0.66, 0.65]], np.float32)
+    clusters = np.array([[2, 1, 2, 2, 0]])
+    shares = vote_shares(cosines, clusters, 3)
+    assert clusters_to_search(shares, 0).tolist() == [[False, True, False]]
+    assert shares[0, 1] == pytest.approx(shares[0, 2], rel=1e-5)
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_of_the_clusters_of_one_class_the_one_with_more_votes_leads() -> None:
+    cosines = np.array([[0.7, 0.7, 0.6, 0.69, 0.69]], np.float32)
+    shares = vote_shares(cosines, np.array([[0, 1, 1, 2, 2]]), 3)
+    assert clusters_to_search(shares, 0).tolist() == [[False, True, False]]
 
 
 def test_a_clear_vote_needs_one_cluster_and_a_close_one_more() -> None:

@@ -32,6 +32,14 @@ def test_opened_net_runs_on_the_cpu_with_the_given_threads() -> None:
     assert all(len(output) == 2 for output in session.run(None, {"pixels": crops}))
 
 
+def test_weights_are_left_where_they_are_mapped_only_when_asked_for() -> None:
+    entry = "session.disable_prepacking"
+    with pytest.raises(RuntimeError, match="does not have"):
+        open_session(NET).get_session_options().get_session_config_entry(entry)
+    options = open_session(NET, mapped=True).get_session_options()
+    assert options.get_session_config_entry(entry) == "1"
+
+
 def test_opening_a_net_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     open_session(NET)
     assert capfd.readouterr() == ("", "")

@@ -7,13 +7,14 @@ import pytest
 
 NEED_TORCH = [
     f"subnets/test_{name}.py"
-    for name in ("export", "files", "training", "tasks", "cluster_backend")
+    for name in ("export", "files", "repulsion", "training", "tasks", "cluster_backend")
 ]
 NEED_TORCH += [f"timing/test_{name}.py" for name in ("epochs", "fresh_process")]
 NEED_TORCH += [
     f"report/test_{name}.py"
     for name in (
-        "background", "drawing", "plots", "recognition", "rejection", "score_plots", "write"
+        "background", "drawing", "plots", "recognition", "rejection", "retraining", "score_plots",
+        "write",
     )
 ]  # fmt: skip
 NEED_TORCH += [

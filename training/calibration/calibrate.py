@@ -5,15 +5,16 @@ from typing import Any
 import numpy as np
 
 from models.fusion import POOR_QUALITY, UNTRAINED, Fusion
-from training.calibration.errors import class_mean_errors, served_errors, top_without
-from training.calibration.evidence import Evidence
-from training.calibration.probability import (
-    FEATURES,
-    Probability,
-    reliability,
-    search_features,
+from models.top_scores import FEWEST_SEARCHES, TopScores
+from training.calibration.errors import (
+    class_mean_errors,
+    served_errors,
+    served_threshold,
+    top_without,
 )
-from training.calibration.thresholds import FEWEST_SEARCHES, TopScores, threshold_table
+from training.calibration.evidence import Evidence
+from training.calibration.probability import fit, reliability, search_features
+from training.calibration.thresholds import threshold_table
 from training.calibration.weights import calibrate_weights
 from training.calibration.width import calibrate_needed_share, width_of
 from training.searching.probes import Probes
@@ -85,15 +86,11 @@ def _document(fusion: Fusion, by_kind: dict[str, Evidence], subjects: int) -> di
 
 def _checked(fusion: Fusion, every: Evidence, by_kind: dict[str, Evidence]) -> dict[str, Any]:
     """The part that needs mated searches too."""
-    features, right = search_features(every, fusion)
-    probability = Probability.fit(features, right)
+    features, right = search_features(every, fusion, served_threshold(by_kind, fusion))
+    probability = fit(features, right)
     errors, alone = served_errors(by_kind, fusion), class_mean_errors(by_kind)
     return {
-        "probability": {
-            "features": list(FEATURES),
-            "intercept": probability.intercept,
-            "coefficients": list(probability.coefficients),
-        },
+        "probability": probability.to_json(),
         "reliability": reliability(probability.of(features), right),
         "validation": {
             name: {

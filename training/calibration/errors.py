@@ -7,12 +7,13 @@ import numpy as np
 
 from models.arrays import Floats
 from models.fusion import Fusion
+from models.probability import MARGIN_FPIR
 from training.calibration.evidence import Evidence
 from training.searching.open_set import threshold_at_fpir
 
 WHOLE = "whole"
 CLASS_MEAN_ALONE = Fusion(1.0, np.tile(np.array([0, 1, 0], np.float32), (2, 2, 1)))
-TARGET_FPIR = 0.01
+TARGET_FPIR = MARGIN_FPIR
 """Share of strangers named at which weights are compared: the service's default."""
 
 
@@ -59,13 +60,18 @@ def own_threshold(evidence: Evidence, fusion: Fusion) -> float:
     return threshold_at_fpir(top_without(evidence, fusion).astype(np.float64), TARGET_FPIR)
 
 
+def served_threshold(by_kind: Mapping[str, Evidence], fusion: Fusion) -> float:
+    """Highest of the thresholds that the kinds of probes need."""
+    return max(own_threshold(evidence, fusion) for evidence in by_kind.values())
+
+
 def served_errors(by_kind: Mapping[str, Evidence], fusion: Fusion) -> dict[str, Errors]:
     """Errors at one threshold, the highest that any kind of probe needs.
 
     Returns:
         By kind, and of all probes together as `WHOLE`.
     """
-    threshold = max(own_threshold(evidence, fusion) for evidence in by_kind.values())
+    threshold = served_threshold(by_kind, fusion)
     parts = {**by_kind, WHOLE: Evidence.joined(list(by_kind.values()))}
     return {
         name: errors_of(evidence, fusion, threshold=threshold) for name, evidence in parts.items()

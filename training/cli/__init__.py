@@ -11,6 +11,7 @@ import typer
 from training.cli import exports, stages, tools
 from training.cli.display import notes
 from training.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, sentence
+from training.cli.retrain import retrain
 
 TOOLS, EXPORTS = "Tools", "For those who maintain the nets"
 
@@ -39,6 +40,7 @@ app.command("evaluate")(stages.evaluate)
 app.command("publish")(stages.publish)
 app.command("epochs")(stages.epochs)
 app.command("report")(stages.report)
+app.command("retrain")(retrain)
 app.command("verify-bundle", rich_help_panel=TOOLS)(tools.verify_bundle)
 app.command("synth", rich_help_panel=TOOLS)(tools.synth)
 app.command("compare-synth", rich_help_panel=TOOLS)(tools.compare_synth)

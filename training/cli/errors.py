@@ -26,6 +26,8 @@ def sentence(error: Exception) -> str | None:
                 "the disk is full; what was finished stays; free space and run the same command "
                 "again"
             )
+        case MemoryError():
+            return "there is not enough memory; give it more, or smaller clusters"
         case OSError(filename=str() as file, strerror=str() as reason):
             return f"{file}: {reason}"
         case OSError(strerror=str() as reason):
@@ -43,13 +45,14 @@ def _expected() -> tuple[type[Exception], ...]:
     from models.zoo import ManifestInvalid
     from training.embedding.collection import GalleryUnusable
     from training.embedding.listing import PicturesUnusable
+    from training.index_loss import IndexLossy
     from training.run.refused import RunRefused
     from training.stores.format import StoreInvalid
     from training.stores.shards import OtherPlan
 
     errors: list[type[Exception]] = [
-        *(BundleInvalid, CalibrationInvalid, GalleryUnusable, ManifestInvalid, NetInvalid),
-        *(OtherPlan, PicturesUnusable, ProviderMissing, RunRefused, StoreInvalid),
+        *(BundleInvalid, CalibrationInvalid, GalleryUnusable, IndexLossy, ManifestInvalid),
+        *(NetInvalid, OtherPlan, PicturesUnusable, ProviderMissing, RunRefused, StoreInvalid),
     ]
     # These need torch; where their modules are not imported, nobody has raised them.
     if "training.subnets.tasks" in sys.modules:

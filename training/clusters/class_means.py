@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from models.gallery import class_means as unit_means
+from models.class_means import class_means as robust_means
 from training.stores.store import EmbeddingStore
 
 BLOCK_CLASSES = 1_024
@@ -39,5 +39,5 @@ def class_means(store: EmbeddingStore, *, within: NDArray[np.bool_] | None = Non
     for start in range(0, classes, BLOCK_CLASSES):
         bounds = offsets[start : start + BLOCK_CLASSES + 1]
         block = store.vectors[rows[bounds[0] : bounds[-1]]].astype(np.float32)
-        means[start : start + BLOCK_CLASSES] = unit_means(block, bounds - bounds[0])
+        means[start : start + BLOCK_CLASSES] = robust_means(block, bounds - bounds[0])
     return means

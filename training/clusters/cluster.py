@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from models.gallery import class_means as unit_means
+from models.class_means import unit_means
 from training.clusters.bounded_assignment import SizeBounds, assign_within_bounds
 
 TARGET_SIZE = 2_500
@@ -57,14 +57,14 @@ def cluster_classes(
         raise ValueError(f"{len(class_means)} classes in clusters of {target_size}")
     count = cluster_count(len(class_means), target_size)
     if count == 1:
-        return _of(class_means, np.zeros(len(class_means), np.int32), 1)
+        return clustering_of(class_means, np.zeros(len(class_means), np.int32), 1)
     bounds = SizeBounds.around(target_size)
     centroids = first_centroids(class_means, count, np.random.default_rng(seed))
-    best = _of(class_means, assign_within_bounds(class_means, centroids, bounds), count)
+    best = clustering_of(class_means, assign_within_bounds(class_means, centroids, bounds), count)
     fit = mean_cosine(class_means, best)
     for _ in range(ITERATIONS):
         clusters = assign_within_bounds(class_means, best.centroids, bounds)
-        moved = _of(class_means, clusters, count)
+        moved = clustering_of(class_means, clusters, count)
         # Plain KMeans never gets worse, but a greedy assignment within bounds may.
         gain = mean_cosine(class_means, moved) - fit
         if gain < SETTLED:
@@ -86,7 +86,7 @@ def split_at_random(class_means: Floats, *, count: int, seed: int = 0) -> Cluste
     order = np.random.default_rng(seed).permutation(len(class_means))
     clusters = np.empty(len(class_means), np.int32)
     clusters[order] = np.arange(len(class_means)) % count
-    return _of(class_means, clusters, count)
+    return clustering_of(class_means, clusters, count)
 
 
 def first_centroids(points: Floats, count: int, rng: np.random.Generator) -> Floats:
@@ -123,7 +123,8 @@ def mean_cosine(points: Floats, clustering: Clustering) -> float:
     return float(np.einsum("nd,nd->n", points, own).mean(dtype=np.float64))
 
 
-def _of(class_means: Floats, clusters: NDArray[np.int32], count: int) -> Clustering:
+def clustering_of(class_means: Floats, clusters: NDArray[np.int32], count: int) -> Clustering:
+    """The clustering of (N, d) class means into `count` clusters that (N,) `clusters` says."""
     order = np.argsort(clusters, kind="stable")
     offsets = np.searchsorted(clusters[order], np.arange(count + 1))
     return Clustering(clusters, unit_means(class_means[order], offsets))

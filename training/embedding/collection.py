@@ -13,6 +13,7 @@ from psycopg import Connection
 
 from models.arrays import Floats
 from training.embedding.listing import FEWEST_SUBJECTS, counted_subjects
+from training.embedding.negatives import Negatives
 from training.stores.format import EmbedderIdentity, Kind
 from training.stores.writer import Batch
 
@@ -28,9 +29,29 @@ _TEMPLATES = """
     JOIN samples ON samples.subject_id = subjects.id
     JOIN variants ON variants.sample_id = samples.id
     WHERE subjects.collection_id = %(collection)s
+    UNION ALL
+    (SELECT DISTINCT ON (feedback.subject_id, feedback.template)
+        feedback.subject_id, feedback.id, -1, feedback.template, 1
+    FROM feedback
+    WHERE feedback.collection_id = %(collection)s AND feedback.verdict = 'confirmed'
+        AND EXISTS (SELECT FROM samples WHERE samples.subject_id = feedback.subject_id)
+        AND NOT EXISTS (
+            SELECT FROM samples WHERE samples.subject_id = feedback.subject_id
+                AND samples.template = feedback.template)
+    ORDER BY feedback.subject_id, feedback.template, feedback.id)
     ORDER BY 1, 2, 3
 """
-"""Each sample, then its variants, whose numbers begin at 1."""
+"""Each sample, then its variants, whose numbers begin at 1; confirmed probes have -1. A picture
+that was confirmed and enrolled, too, counts as a sample alone: it could be tested on."""
+
+_REJECTED = """
+    SELECT DISTINCT ON (feedback.subject_id, feedback.template)
+        feedback.subject_id, feedback.template, feedback.id
+    FROM feedback
+    WHERE feedback.collection_id = %(collection)s AND feedback.verdict = 'rejected'
+        AND EXISTS (SELECT FROM samples WHERE samples.subject_id = feedback.subject_id)
+    ORDER BY 1, 2, 3
+"""
 
 
 class GalleryUnusable(ValueError):
@@ -48,21 +69,22 @@ class Collection:
     """Its revision."""
 
 
-def find_collection(connection: Connection[Any], name: str) -> Collection:
-    """Find a collection by its name.
+def find_collection(connection: Connection[Any], wanted: str | UUID) -> Collection:
+    """Find a collection by its name, or by its id.
 
     Raises:
         GalleryUnusable: there is none; the message lists those that there are.
     """
     row = connection.execute(
-        "SELECT id, embedder_name, embedder_sha256, revision FROM collections WHERE name = %s",
-        [name],
+        "SELECT name, id, embedder_name, embedder_sha256, revision FROM collections "
+        "WHERE id = %(id)s OR name = %(name)s",
+        {"id": None, "name": None} | {"id" if isinstance(wanted, UUID) else "name": wanted},
     ).fetchone()
     if row is None:
         names = connection.execute("SELECT name FROM collections ORDER BY name").fetchall()
         there = ", ".join(repr(each) for (each,) in names) or "none at all"
-        raise GalleryUnusable(f"there is no collection {name!r}; there are: {there}")
-    found, embedder_name, embedder_sha256, revision = row
+        raise GalleryUnusable(f"there is no collection {str(wanted)!r}; there are: {there}")
+    name, found, embedder_name, embedder_sha256, revision = row
     return Collection(name, found, EmbedderIdentity(embedder_name, embedder_sha256), revision)
 
 
@@ -92,7 +114,10 @@ def template_batches(
 ) -> Iterator[Batch]:
     """Read all rows of a collection, in the order of ids; samples are numbered as sources.
 
-    Variants have no quality of their own: they get their sample's.
+    Variants have no quality of their own: they get their sample's. Probes that a person has
+    confirmed stand among them as degraded rows, each with a source of its own: so they are trained
+    on and nothing else, as no picture that is held out has their source. Their quality is not
+    known, nor asked for: it is 1.
 
     Raises:
         GalleryUnusable: a template is of another dimension.
@@ -104,11 +129,13 @@ def template_batches(
         while rows := cursor.fetchmany(BATCH_ROWS):
             sources = []
             for _, _, variant, *_ in rows:
-                source += variant == 0
+                source += variant <= 0
                 sources.append(source)
             yield Batch(
                 subject_ids=[str(subject) for subject, *_ in rows],
-                vectors=np.stack([_template(row, collection.name, dimension) for row in rows]),
+                vectors=np.stack(
+                    [_template(row[1], row[3], collection, dimension) for row in rows]
+                ),
                 kinds=np.array(
                     [Kind.DEGRADED if row[2] else Kind.ORIGINAL for row in rows], np.uint8
                 ),
@@ -117,10 +144,27 @@ def template_batches(
             )
 
 
-def _template(row: tuple[Any, ...], name: str, dimension: int) -> Floats:
-    if len(row[3]) != 4 * dimension:
+def rejected_probes(
+    connection: Connection[Any], collection: Collection, dimension: int
+) -> Negatives:
+    """Read the probes of which a person has said that they are not of the subject named.
+
+    Raises:
+        GalleryUnusable: a template is of another dimension.
+    """
+    rows = connection.execute(_REJECTED, {"collection": collection.id}).fetchall()
+    if not rows:
+        return Negatives.none(dimension)
+    return Negatives(
+        np.stack([_template(each, data, collection, dimension) for _, data, each in rows]),
+        np.array([str(subject) for subject, *_ in rows]),
+    )
+
+
+def _template(row: UUID, data: bytes, collection: Collection, dimension: int) -> Floats:
+    if len(data) != 4 * dimension:
         raise GalleryUnusable(
-            f"collection {name!r}: a template of sample {row[1]} has {len(row[3])} bytes, others "
-            f"{4 * dimension}"
+            f"collection {collection.name!r}: a template of sample {row} has {len(data)} bytes, "
+            f"others {4 * dimension}"
         )
-    return np.frombuffer(row[3], "<f4")
+    return np.frombuffer(data, "<f4")

@@ -6,9 +6,12 @@ The rows are read in one transaction, which sees one state of the collection.
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg import Connection, IsolationLevel
@@ -18,8 +21,10 @@ from training.embedding.collection import (
     GalleryUnusable,
     dimension_of,
     find_collection,
+    rejected_probes,
     template_batches,
 )
+from training.embedding.negatives import NEGATIVES
 from training.stores.format import EmbedderIdentity, read_json
 from training.stores.shards import write_whole
 from training.stores.store import EmbeddingStore
@@ -34,9 +39,11 @@ class GalleryUnreachable(OSError):
 
 
 def gallery_to_store(
-    database_url: str, collection: str, folder: Path, embedder: EmbedderIdentity
+    database_url: str, collection: str | UUID, folder: Path, embedder: EmbedderIdentity
 ) -> int:
     """Write a store of the templates of one collection, and `GALLERY` beside it.
+
+    Where persons have rejected what was answered, those templates stand beside it as `NEGATIVES`.
 
     Samples become original rows and their variants degraded ones, with the quality of their
     sample: variants have none of their own. Subject ids are the subjects' UUIDs; subjects without
@@ -45,7 +52,7 @@ def gallery_to_store(
 
     Args:
         database_url: of Postgres, as the service's setting has it.
-        collection: its name.
+        collection: its name, or its id.
         folder: where the store will be.
         embedder: that made the templates.
 
@@ -62,13 +69,25 @@ def gallery_to_store(
     """
     if folder.exists():
         return _watermark_of(folder, collection, embedder)
+    with reading(database_url) as connection:
+        return _write(connection, collection, folder, embedder)
+
+
+@contextmanager
+def reading(database_url: str) -> Iterator[Connection[Any]]:
+    """One transaction that sees one state of the database, and can't change it.
+
+    Raises:
+        GalleryUnusable: the address is not one of Postgres.
+        GalleryUnreachable: the database can't be read, now or within the block.
+    """
     if not database_url.startswith("postgres"):
         raise GalleryUnusable("the database's address must begin with postgresql://")
     try:
         with psycopg.connect(_plain(database_url)) as connection:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
-            return _write(connection, collection, folder, embedder)
+            yield connection
     except psycopg.Error as error:
         reason = str(error).partition("\n")[0]
         raise GalleryUnreachable(f"the gallery's database can't be read: {reason}") from error
@@ -79,19 +98,26 @@ def _plain(database_url: str) -> str:
     return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", database_url)
 
 
-def _write(connection: Connection[Any], name: str, folder: Path, embedder: EmbedderIdentity) -> int:
-    collection = find_collection(connection, name)
+def _write(
+    connection: Connection[Any], wanted: str | UUID, folder: Path, embedder: EmbedderIdentity
+) -> int:
+    collection = find_collection(connection, wanted)
     if collection.embedder != embedder:
         raise GalleryUnusable(
-            f"collection {name!r} holds templates of {collection.embedder.name} "
+            f"collection {collection.name!r} holds templates of {collection.embedder.name} "
             f"({collection.embedder.sha256[:12]}), not of {embedder.name} "
             f"({embedder.sha256[:12]})"
         )
     writer = _begin(folder, embedder, dimension_of(connection, collection), collection)
     for batch in template_batches(connection, collection, writer.dimension):
         writer.append(batch)
+    negatives = rejected_probes(connection, collection, writer.dimension)
+    beside = folder.with_name(NEGATIVES)
+    beside.unlink(missing_ok=True)
+    if len(negatives):
+        negatives.write(beside)
     document = {
-        "collection": name,
+        "collection": collection.name,
         "collection_id": str(collection.id),
         "embedder": asdict(embedder),
         "watermark": collection.watermark,
@@ -121,10 +147,10 @@ def _begin(
     return begin()
 
 
-def _watermark_of(folder: Path, collection: str, embedder: EmbedderIdentity) -> int:
+def _watermark_of(folder: Path, collection: str | UUID, embedder: EmbedderIdentity) -> int:
     path = folder.with_name(GALLERY)
     document = read_json(path) if path.is_file() else {}
-    if document.get("collection") != collection:
+    if str(collection) not in (document.get("collection"), document.get("collection_id")):
         raise FileExistsError(
             f"{folder}: is there already, made from something else; remove it or choose another "
             "place"

@@ -14,7 +14,7 @@ from training.evaluation.scenarios import FUSED, KNN, NEAREST_SAMPLE, served_sea
 from training.searching.open_set import fnir, threshold_at_fpir
 from training.searching.probes import Probes, probe_sets
 from training.searching.search import Enrolled, Nets, Searches
-from training.split import places_at_random
+from training.split import places_by_lot
 from training.stores.format import HARD_KINDS, Kind
 
 STRANGER_SHARE = 0.2
@@ -100,7 +100,9 @@ def _few_pictures(workshop: Workshop, rows: NDArray[np.bool_]) -> NDArray[np.boo
     """(n,) originals and hard probes of `MOST_PICTURES` pictures of each subject of a mask (n,)."""
     store = workshop.store
     originals = np.flatnonzero(rows & store.originals)
-    places = places_at_random(store.labels[originals], seed=workshop.settings.seed)
+    places = places_by_lot(
+        store.vectors[originals], store.labels[originals], seed=workshop.settings.seed
+    )
     chosen = np.isin(store.sources, store.sources[originals[places < MOST_PICTURES]])
     kinds = np.isin(store.kinds, (Kind.ORIGINAL, *HARD_KINDS))
     return np.asarray(rows & chosen & kinds)

@@ -1,7 +1,7 @@
 """Writes a run's report: the page, its figures as JSON and its tables as CSV."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.report.background import clusters, epoch_times, making
 from training.report.comparison import RULE
-from training.report.headline import headline
+from training.report.headline import Headline, headline
 from training.report.layout import Plot, Section
 from training.report.recognition import cluster_finding, growth_curves, identification, losses
 from training.report.records import as_csv, csv_tables
@@ -74,6 +74,27 @@ def make_page(
     evaluation: Mapping[str, Any], *, title: str, epochs: Mapping[str, Any] | None = None
 ) -> str:
     """Make the page alone; arguments as for `write_report`."""
+    return render_page(
+        title=title,
+        synthetic=evaluation["synthetic"],
+        headline=headline(evaluation),
+        rule=RULE,
+        sections=_sections(evaluation, epochs),
+    )
+
+
+def render_page(
+    *, title: str, synthetic: bool, headline: Headline, rule: str, sections: Sequence[Section]
+) -> str:
+    """Lay out a page.
+
+    Args:
+        title: of the page.
+        synthetic: whether a reader must be told that the vectors were drawn.
+        headline: what stands first.
+        rule: small print below it.
+        sections: in their order.
+    """
     environment = Environment(
         loader=PackageLoader("training", "report"),
         autoescape=True,
@@ -84,11 +105,7 @@ def make_page(
     environment.tests["plot"] = lambda block: isinstance(block, Plot)
     return str(
         environment.get_template("page.html").render(
-            title=title,
-            synthetic=evaluation["synthetic"],
-            headline=headline(evaluation),
-            rule=RULE,
-            sections=_sections(evaluation, epochs),
+            title=title, synthetic=synthetic, headline=headline, rule=rule, sections=sections
         )
     )
 

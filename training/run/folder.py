@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "store"
 
     @property
+    def negatives(self) -> Path:
+        """Beside the store, where there are any."""
+        return self.path / "negatives.npz"
+
+    @property
     def class_means(self) -> Path:
         return self.path / "class_means.npy"
 

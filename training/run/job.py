@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from training.embedding.negatives import Negatives
 from training.run.folder import RunFolder
 from training.run.refused import RunRefused
 from training.run.run_settings import RunSettings
@@ -57,3 +58,8 @@ class Job:
     def split(self) -> Split:
         """Which of the store's pictures are for what."""
         return Split.of(self.store, seed=self.training.seed)
+
+    @property
+    def negatives(self) -> Negatives:
+        """Hard negatives that came with the store."""
+        return Negatives.read(self.folder.negatives, self.store.dimension)

@@ -33,7 +33,7 @@ def make_subnets(job: Job, progress: Progress) -> Made:
 
     records = train_subnets(
         job.folder.subnets,
-        _plan(job),
+        subnet_plan(job),
         jobs=job.workers.jobs,
         backend=job.workers.backend,
         progress=progress,
@@ -106,7 +106,7 @@ def make_epochs(job: Job, progress: Progress) -> Made:
         return Made((), f"not measured: one layer over {classes:,} classes would take too long")
     steps = count(1)
     times = time_epochs(
-        _plan(job),
+        subnet_plan(job),
         flat_batches=FLAT_BATCHES,
         progress=lambda _step: progress(next(steps), EPOCH_STEPS),
     )
@@ -118,7 +118,8 @@ def make_epochs(job: Job, progress: Progress) -> Made:
     )
 
 
-def _plan(job: Job) -> "SubnetPlan":
+def subnet_plan(job: Job) -> "SubnetPlan":
+    """What the subnets of the run's clusters are trained on, and how."""
     from training.subnets.tasks import SubnetPlan
 
     return SubnetPlan(
@@ -128,6 +129,7 @@ def _plan(job: Job) -> "SubnetPlan":
         validation=job.split.validation,
         settings=job.training.subnets,
         seed=job.training.seed,
+        negatives=job.negatives,
     )
 
 

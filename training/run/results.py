@@ -5,12 +5,15 @@ import shutil
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
+from training.clusters.class_means import class_means
 from training.publish import BundleContents, Subnet, publish
-from training.run.clustering import Clusters, read_class_means
+from training.run.clustering import Clusters
 from training.run.folder import RunFolder
 from training.run.job import Job, Made, Progress
 from training.run.nets import read_calibration, read_evaluation, subnet_files
-from training.run.sources import watermark
+from training.run.sources import collection_id, watermark
 
 
 def make_bundle(job: Job, _progress: Progress) -> Made:
@@ -18,12 +21,15 @@ def make_bundle(job: Job, _progress: Progress) -> Made:
 
     Raises:
         BundleInvalid: what the stages made does not fit together; the message names the file.
+        IndexLossy: the index over the class means misses too many of them.
     """
     placement = Clusters.read(job.folder.clusters).placement
     contents = BundleContents(
         embedder=job.store.manifest.embedder,
         subject_ids=job.store.subject_ids,
-        class_means=read_class_means(job),
+        # Of all pictures, unlike those that were trained and tested with: as serving has them.
+        class_means=class_means(job.store),
+        imprinted=np.zeros(len(job.store.subject_ids), np.bool_),
         subnets=[
             Subnet(file, placement.classes_in(number))
             for number, file in enumerate(subnet_files(job.folder, placement))
@@ -33,6 +39,7 @@ def make_bundle(job: Job, _progress: Progress) -> Made:
         seed=job.training.seed,
         synthetic=job.store.manifest.synthetic,
         watermark=watermark(job.folder),
+        collection=collection_id(job.folder),
     )
     bundle_id = _replaced(job.folder, contents)
     files = tuple(path for path in job.folder.bundle.rglob("*") if path.is_file())

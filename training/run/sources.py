@@ -6,6 +6,7 @@ the store was made from. A store that was put in its place by hand has neither, 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from training.run.folder import RunFolder
 from training.run.job import Progress
@@ -60,11 +61,22 @@ def embed(folder: RunFolder, source: Pictures | Gallery, progress: Progress) -> 
 
 def watermark(folder: RunFolder) -> int | None:
     """Revision of the gallery up to which the store knows it; None: not from a gallery."""
+    document = _gallery_record(folder)
+    return None if document is None else int(document["watermark"])
+
+
+def collection_id(folder: RunFolder) -> str | None:
+    """Id of the collection that the store was made from; None: not from a gallery."""
+    document = _gallery_record(folder)
+    return None if document is None else str(document["collection_id"])
+
+
+def _gallery_record(folder: RunFolder) -> dict[str, Any] | None:
     from training.embedding.gallery import GALLERY
     from training.stores.format import read_json
 
     path = folder.store.with_name(GALLERY)
-    return int(read_json(path)["watermark"]) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def _embed_pictures(folder: RunFolder, source: Pictures, progress: Progress) -> str:

@@ -127,7 +127,10 @@ def made_from(job: Job, stage: Stage) -> str:
 def _digest(job: Job, name: str) -> str:
     if name == EMBED:
         # Opening it verifies all that the manifest vouches for.
-        return digest_of([file_sha256(job.store.folder / MANIFEST), watermark(job.folder)])
+        beside = job.folder.negatives
+        negatives = file_sha256(beside) if beside.is_file() else None
+        manifest = file_sha256(job.store.folder / MANIFEST)
+        return digest_of([manifest, watermark(job.folder), negatives])
     record = finished(job, name)
     if record is None:
         raise RunRefused(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from models.gallery import class_means as unit_means
+from models.class_means import class_means
 from models.pre_selection import VOTERS, vote_shares
 from models.runtime import open_session
 from training.clusters.placement import Placement
@@ -40,7 +40,7 @@ class Enrolled:
         classes, counts = np.unique(store.labels[rows], return_counts=True)
         offsets = np.concatenate([[0], np.cumsum(counts)])
         samples = store.vectors[rows].astype(np.float32)
-        return cls(classes.astype(np.int32), samples, offsets, unit_means(samples, offsets))
+        return cls(classes.astype(np.int32), samples, offsets, class_means(samples, offsets))
 
     def places(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
         """(n,) place of each label of the store; -1 for who is not enrolled."""

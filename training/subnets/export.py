@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from models.arrays import Floats
 
 INPUT, OUTPUT = "template", "cosines"
+WEIGHT = "rows"
+"""Name in the net of the classes' weights."""
 LARGEST_DIFFERENCE = 1e-5
 """Between the cosines of the net and those computed from the weight in double precision."""
 PROBES = 64
@@ -41,7 +43,7 @@ def export_subnet(weight: Floats) -> bytes:
             helper.make_node("ReduceL2", [INPUT, "last_axis"], ["length"], keepdims=1),
             helper.make_node("Max", ["length", "shortest"], ["divisor"]),
             helper.make_node("Div", [INPUT, "divisor"], ["unit_template"]),
-            helper.make_node("Gemm", ["unit_template", "rows"], [OUTPUT], transB=1),
+            helper.make_node("Gemm", ["unit_template", WEIGHT], [OUTPUT], transB=1),
         ],
         "subnet",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", dimension])],
@@ -49,7 +51,7 @@ def export_subnet(weight: Floats) -> bytes:
         [
             numpy_helper.from_array(np.array([-1], np.int64), "last_axis"),
             numpy_helper.from_array(np.array(SHORTEST, np.float32), "shortest"),
-            numpy_helper.from_array(rows.astype(np.float32), "rows"),
+            numpy_helper.from_array(rows.astype(np.float32), WEIGHT),
         ],
     )
     model = helper.make_model(
@@ -59,6 +61,35 @@ def export_subnet(weight: Floats) -> bytes:
     data: bytes = model.SerializeToString(deterministic=True)
     _check(data, rows)
     return data
+
+
+def with_weights_beside(net: bytes, weights_name: str) -> tuple[bytes, bytes]:
+    """Take the weights out of a subnet, so that they can be memory-mapped.
+
+    Args:
+        net: from `export_subnet`.
+        weights_name: of the file with the weights, in the net's folder.
+
+    Returns:
+        The net that refers to that file, and the file's contents: (C, d) little-endian float32.
+
+    Raises:
+        ValueError: it is no such net.
+    """
+    try:
+        model = onnx.load_model_from_string(net)
+        (rows,) = (each for each in model.graph.initializer if each.name == WEIGHT)
+        if rows.data_location == TensorProto.EXTERNAL:
+            raise ValueError("its weights are in another file already")
+        weights = numpy_helper.to_array(rows).astype("<f4").tobytes()
+    except Exception as error:  # the parser's own errors share no class but this one
+        raise ValueError(f"it is no subnet's net ({error})") from error
+    rows.ClearField("raw_data")
+    rows.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", weights_name), ("offset", "0"), ("length", str(len(weights)))):
+        rows.external_data.add(key=key, value=value)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data, weights
 
 
 def _check(data: bytes, rows: NDArray[np.float64]) -> None:

@@ -1,13 +1,14 @@
 """What one subnet learns from: the rows of its classes, without those that would give it away."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats
-from models.gallery import class_means as unit_means
+from models.class_means import class_means
+from training.embedding.negatives import Negatives
 from training.stores.format import TRAINABLE, Kind
 from training.stores.store import EmbeddingStore
 
@@ -31,6 +32,10 @@ class SubnetRows:
     """(v,)"""
     class_means: Floats
     """(C, d) of the originals in `templates`."""
+    negatives: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    """(q, d) hard negatives, each of one class; q may be 0."""
+    negative_labels: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(q,) the class that each is not of."""
 
     @classmethod
     def of(
@@ -40,6 +45,7 @@ class SubnetRows:
         *,
         training: NDArray[np.bool_],
         validation: NDArray[np.bool_],
+        negatives: Negatives | None = None,
     ) -> Self:
         """Take the rows of some classes.
 
@@ -50,6 +56,7 @@ class SubnetRows:
                 be among them: they are left out.
             validation: (n,) originals and degraded copies that training is stopped by. There
                 need not be any of these classes.
+            negatives: of any subjects of the store; None: there are none.
 
         Raises:
             ValueError: a training row is a hard probe, a validation row is neither original nor
@@ -75,12 +82,18 @@ class SubnetRows:
         if len(empty):
             subject = store.subject_ids[classes[empty[0]]]
             raise ValueError(f"subject {subject!r} has no original vector to be trained on")
+        if negatives is None:
+            negatives = Negatives.none(store.dimension)
+        labels = negatives.labels(store.subject_ids)
+        rejected = np.isin(labels, classes)
         return cls(
             templates=store.vectors[rows].astype(np.float32),
             labels=np.searchsorted(classes, store.labels[rows]),
             validation_templates=store.vectors[held_out].astype(np.float32),
             validation_labels=np.searchsorted(classes, store.labels[held_out]),
-            class_means=unit_means(
+            class_means=class_means(
                 store.vectors[originals].astype(np.float32), np.append(offsets, len(originals))
             ),
+            negatives=negatives.templates[rejected].astype(np.float32),
+            negative_labels=np.searchsorted(classes, labels[rejected]),
         )

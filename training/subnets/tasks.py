@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.clusters.placement import Placement
+from training.embedding.negatives import Negatives
 from training.stores.store import EmbeddingStore
 from training.subnets.export import export_subnet
 from training.subnets.files import SubnetDone, SubnetRecord, finished_subnet, write_subnet
@@ -55,6 +56,8 @@ class SubnetPlan:
     settings: SubnetSettings
     seed: int
     """At least 0."""
+    negatives: Negatives | None = None
+    """Hard negatives of any subjects of the store."""
 
     def rows(self, number: int) -> SubnetRows:
         """The rows of one subnet.
@@ -65,7 +68,11 @@ class SubnetPlan:
         classes = self.placement.classes_in(number)
         try:
             return SubnetRows.of(
-                self.store, classes, training=self.training, validation=self.validation
+                self.store,
+                classes,
+                training=self.training,
+                validation=self.validation,
+                negatives=self.negatives,
             )
         except ValueError as error:
             raise ValueError(f"subnet {number}: {error}") from error
@@ -104,6 +111,7 @@ def train_subnets(
     folder: Path,
     plan: SubnetPlan,
     *,
+    numbers: Sequence[int] | None = None,
     jobs: int = -1,
     backend: str = "loky",
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -114,6 +122,7 @@ def train_subnets(
     Args:
         folder: for nets and records, made if need be; what is finished there is taken over.
         plan: what to train.
+        numbers: which of its subnets, ascending; all if None.
         jobs: subnets at a time; -1 for as many as there are processors or workers.
         backend: of joblib. `loky` is processes on this machine; one of a cluster, such as
             `dask`, is to be connected before, and must give results as they arrive.
@@ -122,7 +131,7 @@ def train_subnets(
         task: what a worker does.
 
     Returns:
-        A record for each cluster, in order.
+        A record for each subnet that was asked for, in order.
 
     Raises:
         ValueError: rows can't be trained on. What was finished stays, here as below.
@@ -130,15 +139,17 @@ def train_subnets(
         SubnetsFailed: workers died `ATTEMPTS` times in a row without finishing anything.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    digests = [plan.digest(number) for number in range(plan.placement.cluster_count)]
+    if numbers is None:
+        numbers = range(plan.placement.cluster_count)
+    digests = {number: plan.digest(number) for number in numbers}
     records = {
         number: record
-        for number, digest in enumerate(digests)
+        for number, digest in digests.items()
         if (record := finished_subnet(folder, number, digest))
     }
     progress(len(records), len(digests))
     deaths = 0
-    while missing := [number for number in range(len(digests)) if number not in records]:
+    while missing := [number for number in numbers if number not in records]:
         try:
             for number, done in _run(plan, missing, jobs=jobs, backend=backend, task=task):
                 records[number] = write_subnet(folder, number, digests[number], done)
@@ -152,7 +163,7 @@ def train_subnets(
                 raise SubnetsFailed(
                     f"subnets {left} failed {ATTEMPTS} times in a row: {error}"
                 ) from error
-    return tuple(records[number] for number in range(len(digests)))
+    return tuple(records[number] for number in numbers)
 
 
 def _run(

@@ -14,6 +14,7 @@ from torch.nn import functional
 from models.arrays import Floats
 from training.heads import HEADS, Head
 from training.heads.multiplicative import Multiplicative
+from training.subnets.repulsion import push_away
 from training.subnets.rows import SubnetRows
 from training.subnets.settings import SubnetSettings
 
@@ -45,7 +46,8 @@ class TrainedSubnet:
     """The layer of the best epoch, and how it came about."""
 
     weight: Floats
-    """(C, d) rows of any length: `Head.cosines` and the export normalise them."""
+    """(C, d) rows of any length: `Head.cosines` and the export normalise them. Those of classes
+    with hard negatives are turned away from these."""
     epochs: tuple[Epoch, ...]
     best: int
     """Number of the epoch that `weight` is from: the one with the lowest validation loss."""
@@ -53,7 +55,8 @@ class TrainedSubnet:
 
     @classmethod
     def at(cls, trainer: "Trainer", epochs: list[Epoch], best: int, weight: Tensor) -> Self:
-        return cls(weight.detach().cpu().numpy(), tuple(epochs), best, trainer.device.type)
+        pushed = trainer.pushed_away(weight.detach())
+        return cls(pushed.cpu().numpy(), tuple(epochs), best, trainer.device.type)
 
 
 def train_subnet(rows: SubnetRows, settings: SubnetSettings, *, seed: int) -> TrainedSubnet:
@@ -110,7 +113,9 @@ class Trainer:
         self.head = _head(rows, settings, seed).to(self.device)
         self._templates, self._labels = _on(self.device, rows.templates, rows.labels)
         self._held_out = _on(self.device, rows.validation_templates, rows.validation_labels)
+        self._negatives = _on(self.device, rows.negatives, rows.negative_labels)
         self._batch_size = settings.batch_size
+        self._learning_rate = settings.learning_rate
         self._optimiser = torch.optim.Adam(
             self.head.parameters(), lr=settings.learning_rate, betas=settings.betas
         )
@@ -150,6 +155,16 @@ class Trainer:
             self._optimiser.step()
             self.head.end_of_batch()
             yield loss.detach()
+
+    def pushed_away(self, weight: Tensor) -> Tensor:
+        """The (C, d) layer of the best epoch, turned away from hard negatives (`push_away`)."""
+        return push_away(
+            self.head,
+            weight,
+            own=(self._templates, self._labels),
+            negatives=self._negatives,
+            learning_rate=self._learning_rate,
+        )
 
 
 def _validated(

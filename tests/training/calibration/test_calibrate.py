@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from models.fusion import UNTRAINED, Fusion
+from models.probability import FEATURES
+from models.top_scores import TopScores
 from tests.training.evaluation.galleries import gallery_of
 from training.calibration.calibrate import calibrate
 from training.calibration.errors import top_without
 from training.calibration.evidence import Evidence
-from training.calibration.probability import FEATURES
-from training.calibration.thresholds import FPIRS, TopScores
+from training.calibration.thresholds import FPIRS
 from training.searching.probes import Probes
 
 KEYS = {
@@ -34,7 +35,7 @@ def test_with_enough_held_out_everything_is_calibrated(tmp_path: Path, overlap: 
     fusion = Fusion.of_json(document["fusion"])
     assert 0 <= fusion.needed_share <= 1
     assert list(document["tails"]) == ["clean", "degraded"]
-    assert all(tail["subjects"] == 139 for tail in document["tails"].values())
+    assert all(tail["comparisons"] == 139 for tail in document["tails"].values())
     assert [row["fpir"] for row in document["thresholds"]] == list(FPIRS)
     assert document["probability"]["features"] == list(FEATURES)
     assert len(document["probability"]["coefficients"]) == len(FEATURES)
@@ -87,7 +88,7 @@ def test_without_validation_enrolled_samples_tell_of_strangers(
     if subjects < 100:
         assert (document["tails"], document["thresholds"]) == ({}, [])
     else:
-        assert document["tails"]["clean"]["subjects"] == 99
+        assert document["tails"]["clean"]["comparisons"] == 99
         # The mate, which is the sample itself, is not among those that are compared.
         assert document["tails"]["clean"]["start"] < 0.95
 
@@ -96,5 +97,5 @@ def test_the_smallest_gallery_is_three(tmp_path: Path) -> None:
     gallery = gallery_of(tmp_path, [40, 40, 200], target_size=2)
     document = calibrate(gallery.store, gallery.split, gallery.enrolled, gallery.nets)
     assert document["fusion"] == UNTRAINED.to_json()
-    assert document["tails"]["clean"]["subjects"] == 2
+    assert document["tails"]["clean"]["comparisons"] == 2
     json.dumps(document, allow_nan=False)

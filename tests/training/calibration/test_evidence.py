@@ -40,6 +40,10 @@ def slow_vote(nets: Nets, means: NDArray[np.float64]) -> list[float]:
     votes = [0.0] * nets.placement.cluster_count
     for cosine, cluster in voters:
         votes[cluster] += np.exp(SHARPNESS * cosine)
+    # The cluster of the nearest class leads: of several, the one with more votes.
+    highest = max(cosine for cosine, _ in voters)
+    leading = max((votes[cluster], cluster) for cosine, cluster in voters if cosine == highest)[1]
+    votes[leading] = max(votes) * (1 + 1e-6)
     before = [np.inf] * len(votes)
     held = 0.0
     for cluster in sorted(range(len(votes)), key=lambda each: -votes[each])[:MOST_CLUSTERS]:

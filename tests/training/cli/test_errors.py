@@ -10,6 +10,7 @@ from training.cli.errors import sentence
 from training.embedding.collection import GalleryUnusable
 from training.embedding.gallery import GalleryUnreachable
 from training.embedding.listing import PicturesUnusable
+from training.index_loss import IndexLossy
 from training.run.refused import RunRefused
 from training.stores.format import StoreInvalid
 from training.stores.shards import OtherPlan
@@ -21,6 +22,7 @@ from training.stores.shards import OtherPlan
         BundleInvalid,
         GalleryUnreachable,
         GalleryUnusable,
+        IndexLossy,
         ManifestInvalid,
         OtherPlan,
         PicturesUnusable,
@@ -68,3 +70,8 @@ def test_what_a_module_with_torch_says_is_no_bug() -> None:
     from training.subnets.tasks import SubnetsFailed
 
     assert sentence(SubnetsFailed("subnets 2 failed")) == "subnets 2 failed"
+
+
+def test_a_lack_of_memory_is_said_with_what_to_do() -> None:
+    error = MemoryError("Unable to allocate 1 GiB")
+    assert sentence(error) == "there is not enough memory; give it more, or smaller clusters"

@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import Engine, create_engine, insert, make_url, update
 from sqlalchemy.orm import Session
 
-from app.tables import CollectionRow, SampleRow, SubjectRow, VariantRow
+from app.tables import CollectionRow, FeedbackRow, SampleRow, SubjectRow, VariantRow
 from models.arrays import Floats
 from tests.training.small_stores import EMBEDDER, batch_of, unit_rows
 from training.embedding import collection as collection_module
 from training.embedding.collection import GalleryUnusable
 from training.embedding.gallery import GALLERY, GalleryUnreachable, gallery_to_store
+from training.embedding.negatives import NEGATIVES, Negatives
 from training.stores.format import EmbedderIdentity, Kind, StoreInvalid
 from training.stores.store import EmbeddingStore
 from training.stores.writer import StoreWriter
@@ -111,6 +112,82 @@ def test_a_store_has_every_sample_and_its_variants(
     beside = json.loads((tmp_path / "run" / GALLERY).read_text())
     assert beside["watermark"] == REVISION
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [GALLERY, "store"]
+
+
+def judge(engine: Engine, subject: UUID, template: Floats, verdict: str, number: int) -> None:
+    with Session(engine) as session, session.begin():
+        collection_id = session.get_one(SubjectRow, subject).collection_id
+        session.add(
+            FeedbackRow(
+                collection_id=collection_id,
+                subject_id=subject,
+                identification_sha256=bytes([number] * 32),
+                verdict=verdict,
+                template=template.tobytes(),
+            )
+        )
+
+
+def test_feedback_becomes_training_rows_and_hard_negatives(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    samples = enrol(engine, "staff")
+    gallery_to_store(database_url, "staff", tmp_path / "before" / "store", EMBEDDER)
+    assert not (tmp_path / "before" / NEGATIVES).exists()
+    first, *_, last = sorted(samples.values(), key=lambda sample: sample.subject)
+    seen, again, other = unit_rows(np.random.default_rng(9), 3, DIMENSION)
+    judge(engine, first.subject, seen, "confirmed", 1)
+    # The same picture once more, and one that is enrolled: neither is a further row.
+    judge(engine, first.subject, seen, "confirmed", 2)
+    judge(engine, last.subject, last.template, "confirmed", 3)
+    judge(engine, last.subject, again, "rejected", 4)
+    judge(engine, last.subject, again, "rejected", 5)
+    judge(engine, first.subject, other, "rejected", 6)
+    with Session(engine) as session:
+        (without,) = (
+            row.id
+            for row in session.query(SubjectRow)
+            if row.id not in {sample.subject for sample in samples.values()}
+        )
+    judge(engine, without, seen, "confirmed", 7)
+    judge(engine, without, seen, "rejected", 8)
+    gallery_to_store(database_url, "staff", tmp_path / "after" / "store", EMBEDDER)
+    before = EmbeddingStore.open(tmp_path / "before" / "store")
+    after = EmbeddingStore.open(tmp_path / "after" / "store")
+    assert after.subject_ids == before.subject_ids
+    assert len(after) == len(before) + 1
+    (row,) = np.flatnonzero((after.vectors == seen.astype(np.float16)).all(axis=1))
+    assert after.subject_ids[after.labels[row]] == str(first.subject)
+    assert after.kinds[row] == Kind.DEGRADED
+    assert (after.sources == after.sources[row]).sum() == 1
+    np.testing.assert_array_equal(np.delete(after.vectors, row, axis=0), before.vectors)
+    negatives = Negatives.read(tmp_path / "after" / NEGATIVES, DIMENSION)
+    wanted = sorted([(str(last.subject), again.tolist()), (str(first.subject), other.tolist())])
+    found = zip(negatives.subject_ids.tolist(), negatives.templates.tolist(), strict=True)
+    assert list(found) == wanted
+
+
+def test_a_damaged_template_of_feedback_is_refused(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    samples = enrol(engine, "staff")
+    subject = next(iter(samples.values())).subject
+    judge(engine, subject, np.ones(3, np.float32), "rejected", 1)
+    with pytest.raises(GalleryUnusable, match="has 12 bytes, others 32"):
+        gallery_to_store(database_url, "staff", tmp_path / "store", EMBEDDER)
+
+
+def test_a_collection_is_found_by_its_id(engine: Engine, database_url: str, tmp_path: Path) -> None:
+    enrol(engine, "staff")
+    with Session(engine) as session:
+        (collection,) = session.query(CollectionRow).all()
+    gallery_to_store(database_url, "staff", tmp_path / "by name", EMBEDDER)
+    for _ in range(2):
+        found = gallery_to_store(database_url, collection.id, tmp_path / "by id", EMBEDDER)
+        assert found == REVISION
+    assert contents(tmp_path / "by id") == contents(tmp_path / "by name")
+    with pytest.raises(GalleryUnusable, match=f"no collection '{UUID(int=0)}'; there are: 'staff'"):
+        gallery_to_store(database_url, UUID(int=0), tmp_path / "store", EMBEDDER)
 
 
 def test_addresses_of_the_service_are_understood(

@@ -41,6 +41,11 @@ def voted(nets: Nets, means: list[float]) -> list[int]:
     ordered = sorted(((means[label], int(cluster)) for label, cluster in pairs), reverse=True)
     for cosine, cluster in ordered[:VOTERS]:
         votes[cluster] += float(np.exp(SHARPNESS * cosine))
+    nearest = max(
+        (cluster for cosine, cluster in ordered if cosine == ordered[0][0]),
+        key=lambda cluster: votes[cluster],
+    )
+    votes[nearest] = max(votes) * (1 + 1e-6)
     chosen: list[int] = []
     for cluster in sorted(range(len(votes)), key=lambda each: -votes[each]):
         held = sum(votes[each] for each in chosen) / sum(votes)

@@ -89,7 +89,7 @@ def test_nobody_is_on_both_sides_and_who_is_left_out_on_neither(
     assert not left_out & (enrolled | strangers)
     assert len(enrolled | strangers | left_out) == SUBJECTS
     assert 0.1 < len(strangers) / SUBJECTS < 0.3
-    assert found.calibration["tails"]["clean"]["subjects"] == len(enrolled) - 1
+    assert found.calibration["tails"]["clean"]["comparisons"] == len(enrolled) - 1
     assert found.stranger_count == len(strangers)
 
 

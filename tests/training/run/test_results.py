@@ -1,16 +1,21 @@
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.bundle import Bundle
 from models.bundle_format import BundleInvalid
 from tests.training.run.jobs import ignore, job_of, put_results
 from tests.training.small_stores import EMBEDDER
-from training.run.clustering import Clusters
+from training.clusters.class_means import class_means
+from training.embedding.gallery import GALLERY
+from training.run.clustering import Clusters, read_class_means
 from training.run.job import Job
 from training.run.results import make_bundle, make_report
 from training.run.stages import BY_NAME, carry_out
+from training.subnets.export import export_subnet
 
 EVALUATION = {
     "synthetic": False,
@@ -22,13 +27,16 @@ EVALUATION = {
 
 
 def job_before_publish(path: Path) -> Job:
-    """All that a bundle is made of; its nets are a few bytes, into which a bundle does not look."""
+    """All that a bundle is made of; its nets hold the class means, untrained."""
     job = job_of(path)
     for name in ("class-means", "cluster"):
         carry_out(job, BY_NAME[name], ignore)
     job.folder.subnets.mkdir()
-    for number in range(Clusters.read(job.folder.clusters).placement.cluster_count):
-        (job.folder.subnets / f"subnet-{number:06}.onnx").write_bytes(bytes([number]) * 50)
+    placement = Clusters.read(job.folder.clusters).placement
+    means = read_class_means(job)
+    for number in range(placement.cluster_count):
+        net = export_subnet(means[placement.classes_in(number)])
+        (job.folder.subnets / f"subnet-{number:06}.onnx").write_bytes(net)
     put_results(job, calibration={"weights": [0, 1, 0]}, evaluation=EVALUATION)
     return job
 
@@ -47,13 +55,37 @@ def test_the_bundle_holds_what_the_stages_made(job: Job) -> None:
     bundle = Bundle.open(job.folder.bundle, embedder=EMBEDDER)
     assert made.note == f"{job.folder.bundle}, id {bundle.id}"
     assert set(made.outputs) == {path for path in job.folder.bundle.rglob("*") if path.is_file()}
-    assert bundle.subject_ids == job.store.subject_ids
+    order = np.argsort(job.store.subject_ids)
+    assert [bundle.id_of(row) for row in range(len(order))] == np.array(job.store.subject_ids)[
+        order
+    ].tolist()
+    assert not bundle.imprinted.any()
     assert bundle.calibration == {"weights": [0, 1, 0]}
     assert bundle.manifest.evaluation == {"recall": 0.97}
     placement = Clusters.read(job.folder.clusters).placement
-    for number, classes in enumerate(bundle.subnet_classes):
-        assert classes.tolist() == placement.classes_in(number).tolist()
-        assert bundle.subnet_file(number).read_bytes() == bytes([number]) * 50
+    for number in range(bundle.cluster_count):
+        classes = placement.classes_in(number)
+        assert order[bundle.subnet_classes(number)].tolist() == classes.tolist()
+        weights = np.fromfile(bundle.subnet_file(number).with_suffix(".weights"), "<f4")
+        means = read_class_means(job)[classes]
+        np.testing.assert_allclose(weights.reshape(means.shape), means, atol=1e-6)
+
+
+def test_class_means_are_of_all_pictures_and_not_only_of_those_trained_on(job: Job) -> None:
+    make_bundle(job, ignore)
+    bundle = Bundle.open(job.folder.bundle, embedder=EMBEDDER)
+    order = np.argsort(job.store.subject_ids)
+    expected = class_means(job.store)[order].astype(np.float16)
+    np.testing.assert_array_equal(bundle.class_means, expected)
+    assert not np.allclose(bundle.class_means, read_class_means(job)[order], atol=1e-3)
+
+
+def test_the_bundle_names_the_collection_that_it_was_made_from(job: Job) -> None:
+    record = {"collection": "staff", "collection_id": "1111-22", "watermark": 41}
+    job.folder.store.with_name(GALLERY).write_text(json.dumps(record))
+    make_bundle(job, ignore)
+    manifest = Bundle.open(job.folder.bundle, embedder=EMBEDDER).manifest
+    assert (manifest.collection, manifest.watermark) == ("1111-22", 41)
 
 
 def test_where_it_is_made_does_not_matter(job: Job, tmp_path: Path) -> None:
@@ -64,13 +96,14 @@ def test_where_it_is_made_does_not_matter(job: Job, tmp_path: Path) -> None:
 def test_a_bundle_is_replaced_once_the_new_one_is_verified(job: Job) -> None:
     make_bundle(job, ignore)
     before = contents(job.folder.bundle)
-    means = job.folder.class_means.read_bytes()
-    job.folder.class_means.write_bytes(means[:-4] + b"\xff\xff\xff\xff")  # NaN
-    with pytest.raises(BundleInvalid, match=r"index\.faiss"):
+    net = job.folder.subnets / "subnet-000000.onnx"
+    whole = net.read_bytes()
+    net.write_bytes(whole[:-20])
+    with pytest.raises(BundleInvalid, match=r"subnet-000000\.onnx"):
         make_bundle(job, ignore)
     assert contents(job.folder.bundle) == before
 
-    job.folder.class_means.write_bytes(means)
+    net.write_bytes(whole)
     put_results(job, calibration={"weights": [0, 0, 1]}, evaluation=EVALUATION)
     make_bundle(job, ignore)
     bundle = Bundle.open(job.folder.bundle, embedder=EMBEDDER)

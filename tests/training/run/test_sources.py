@@ -8,7 +8,7 @@ from tests.training.embedding.folders_of_pictures import picture_folders
 from tests.training.run.jobs import ignore, job_of
 from training.embedding.gallery import GALLERY
 from training.run.folder import RunFolder
-from training.run.sources import Pictures, embed, watermark
+from training.run.sources import Pictures, collection_id, embed, watermark
 from training.stores.store import EmbeddingStore
 
 
@@ -31,8 +31,9 @@ def test_pictures_become_the_store_and_what_gave_none_is_said(tmp_path: Path) ->
         embed(folder, Pictures(images, 2, DEFAULT_EMBEDDER), ignore)
 
 
-def test_the_watermark_is_the_gallerys(tmp_path: Path) -> None:
+def test_watermark_and_collection_are_the_gallerys(tmp_path: Path) -> None:
     folder = job_of(tmp_path).folder
-    assert watermark(folder) is None
-    (tmp_path / GALLERY).write_text(json.dumps({"collection": "staff", "watermark": 41}))
-    assert watermark(folder) == 41
+    assert (watermark(folder), collection_id(folder)) == (None, None)
+    record = {"collection": "staff", "collection_id": "1111-22", "watermark": 41}
+    (tmp_path / GALLERY).write_text(json.dumps(record))
+    assert (watermark(folder), collection_id(folder)) == (41, "1111-22")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -6,7 +8,7 @@ import torch
 
 from training.heads import ArcFace
 from training.subnets import export as subnet_export
-from training.subnets.export import ExportFailed, export_subnet
+from training.subnets.export import ExportFailed, export_subnet, with_weights_beside
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
@@ -54,3 +56,28 @@ def test_a_net_that_is_off_is_not_given_out(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(subnet_export, "LARGEST_DIFFERENCE", -1.0)
     with pytest.raises(ExportFailed, match="off by"):
         export_subnet(WEIGHT)
+
+
+def test_weights_may_lie_beside_the_net(tmp_path: Path) -> None:
+    whole = export_subnet(WEIGHT)
+    net, weights = with_weights_beside(whole, "net.weights")
+    assert (net, weights) == with_weights_beside(whole, "net.weights")
+    assert len(net) < 500
+    unit = WEIGHT / np.linalg.norm(WEIGHT, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.frombuffer(weights, "<f4").reshape(7, 16), unit, atol=1e-6)
+    (tmp_path / "net.onnx").write_bytes(net)
+    (tmp_path / "net.weights").write_bytes(weights)
+    answers = [
+        ort.InferenceSession(form, providers=["CPUExecutionProvider"]).run(
+            None, {"template": WEIGHT}
+        )[0]
+        for form in (whole, tmp_path / "net.onnx")
+    ]
+    np.testing.assert_allclose(answers[1], answers[0], atol=1e-6)
+
+
+def test_a_net_without_such_weights_has_none_to_take_out() -> None:
+    net, _ = with_weights_beside(export_subnet(WEIGHT), "net.weights")
+    for other in (b"", b"no net", net):
+        with pytest.raises(ValueError, match="it is no subnet's net"):
+            with_weights_beside(other, "net.weights")

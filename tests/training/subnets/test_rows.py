@@ -6,6 +6,7 @@ import pytest
 
 from tests.training.people import last_originals, people
 from training.clusters.class_means import class_means
+from training.embedding.negatives import Negatives
 from training.stores.format import Kind
 from training.subnets.rows import SubnetRows
 
@@ -82,3 +83,23 @@ def test_there_may_be_nothing_to_validate_on_and_degraded_copies_may(tmp_path: P
     pictures = np.isin(store.sources, store.sources[last_originals(store)])
     rows = SubnetRows.of(store, CLASSES, training=~none, validation=pictures)
     assert (len(rows.labels), len(rows.validation_labels)) == (3 * 6, 3 * 4)
+
+
+def test_hard_negatives_go_to_the_class_that_they_are_not_of(tmp_path: Path) -> None:
+    store = people(tmp_path / "store", 6)
+    validation = last_originals(store)
+    templates = store.vectors[[0, 10, 20, 30]].astype(np.float32)
+    # Of a class of the subnet, of one of another subnet, of nobody in the store.
+    subjects = np.array(["person 05", "person 02", "person 77", "person 01"])
+    rows = SubnetRows.of(
+        store,
+        CLASSES,
+        training=~validation,
+        validation=validation,
+        negatives=Negatives(templates, subjects),
+    )
+    np.testing.assert_array_equal(rows.negatives, templates[[0, 3]])
+    np.testing.assert_array_equal(rows.negative_labels, [2, 0])
+    without = SubnetRows.of(store, CLASSES, training=~validation, validation=validation)
+    assert without.negatives.shape == (0, 8)
+    assert len(without.negative_labels) == 0

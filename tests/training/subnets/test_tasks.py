@@ -87,6 +87,23 @@ def test_what_is_finished_is_not_done_again(plan: SubnetPlan, tmp_path: Path) ->
     assert len(log.read_text().split()) == 7
 
 
+def test_some_subnets_alone_can_be_trained(plan: SubnetPlan, tmp_path: Path) -> None:
+    train_subnets(tmp_path / "all", plan, jobs=1)
+    told: list[tuple[int, int]] = []
+    records = train_subnets(
+        tmp_path / "some",
+        plan,
+        numbers=[0, 2],
+        jobs=1,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert [record.number for record in records] == [0, 2]
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    wanted = nets(tmp_path / "all")
+    del wanted["subnet-000001.onnx"]
+    assert nets(tmp_path / "some") == wanted
+
+
 def test_a_task_whose_worker_dies_is_done_again(plan: SubnetPlan, tmp_path: Path) -> None:
     task = partial(dies_once, tmp_path / "log", plan.seed_of(1))
     train_subnets(tmp_path / "nets", plan, jobs=2, task=task)
