@@ -38,6 +38,12 @@ class Database:
             )
         )
 
+    @property
+    def address(self) -> str:
+        """`postgresql://...`, with its password: for a connection that is none of the pool's."""
+        url = self._engine.url.set(drivername="postgresql")
+        return url.render_as_string(hide_password=False)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Run the block in a transaction: committed at its end, rolled back if it raises."""

@@ -7,9 +7,12 @@ from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBearer as BearerModel
 from fastapi.security.base import SecurityBase
 
+from app.bundles.service import Bundles
 from app.database import Database
+from app.feedback.sealing import Sealer
 from app.gallery.service import Galleries
 from app.inference import Inference
+from app.jobs.service import Jobs
 from app.keys.service import Caller, KeyRing, Scope
 from app.settings import Settings
 from models.calibration import Calibration
@@ -26,7 +29,11 @@ class Services:
     galleries: Galleries
     inference: Inference
     path: QueryPath
-    calibration: Calibration
+    prior: Calibration
+    """Of the embedder; each gallery's own thresholds go with the gallery."""
+    sealer: Sealer
+    bundles: Bundles
+    jobs: Jobs
 
 
 async def get_services(request: Request) -> Services:

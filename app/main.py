@@ -9,15 +9,24 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
+from app.bundles import routes as bundle_routes
+from app.bundles.files import BundleFiles
+from app.bundles.service import Bundles
 from app.collections import routes as collection_routes
 from app.collections.service import ensure_default_collection
 from app.database import opened_database
 from app.deps import Services
+from app.erasures import routes as erasure_routes
+from app.feedback import routes as feedback_routes
+from app.feedback.service import open_sealer
 from app.gallery.follower import following
 from app.gallery.service import Galleries
 from app.handlers import install_handlers
 from app.identify import routes as identify_routes
 from app.inference import Inference, warm
+from app.jobs import routes as job_routes
+from app.jobs.keeper import keeping
+from app.jobs.service import Jobs
 from app.keys.service import KeyRing, ensure_admin_key
 from app.logs import configure_logs, get_logger
 from app.middleware import DOCS_ASSETS, Authentication, BodyLimit, RequestContext
@@ -45,6 +54,7 @@ TAGS = [
     {"name": "identify", "description": "Who is it? Nothing of the pictures is kept."},
     {"name": "subjects", "description": "The people who can be found."},
     {"name": "collections", "description": "Namespaces of subjects, each tied to an embedder."},
+    {"name": "training", "description": "Bundles, and the retrainings that make them."},
     {"name": "operations", "description": "For whoever runs the service; no key needed."},
 ]
 
@@ -109,7 +119,11 @@ def create_app(
         identify_routes.router,
         face_routes.router,
         subject_routes.router,
+        feedback_routes.router,
         collection_routes.router,
+        erasure_routes.router,
+        job_routes.router,
+        bundle_routes.router,
         ops_routes.router,
     ):
         app.include_router(router)
@@ -120,6 +134,13 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.max_request_bytes)
     app.add_middleware(RequestContext)
     return app
+
+
+def stop_streams(app: FastAPI) -> None:
+    """Have answers that go on for long end: the service is about to stop."""
+    services: Services | None = getattr(app.state, "services", None)
+    if services is not None:
+        services.jobs.stopping.set()
 
 
 def openapi_document() -> dict[str, Any]:
@@ -135,7 +156,7 @@ def _lifespan(
         # Nothing is served yet, so what blocks may block.
         path = open_path(settings)
         embedder = path.embedder.manifest
-        calibration = Calibration.of(embedder)
+        prior = Calibration.of(embedder)
         inference = Inference(
             workers=settings.inference_workers,
             queue_limit=settings.inference_queue_limit,
@@ -145,8 +166,23 @@ def _lifespan(
             async with opened_database(settings) as database:
                 await ensure_default_collection(database, embedder=embedder)
                 await ensure_admin_key(database, data_dir=settings.data_dir)
-                galleries = Galleries(database, embedder)
+                bundle_files = BundleFiles(
+                    folder=settings.data_dir / "bundles",
+                    embedder=embedder,
+                    subnet_memory_bytes=settings.subnet_memory_bytes,
+                    threads=settings.inference_threads,
+                )
+                galleries = Galleries(database, embedder, prior, bundle_files.open)
                 await galleries.refresh()
+                bundles = Bundles(
+                    database=database,
+                    galleries=galleries,
+                    files=bundle_files,
+                    kept=settings.bundles_kept,
+                )
+                jobs = Jobs(
+                    settings=settings, database=database, galleries=galleries, bundles=bundles
+                )
                 app.state.services = Services(
                     settings=settings,
                     database=database,
@@ -154,10 +190,17 @@ def _lifespan(
                     galleries=galleries,
                     inference=inference,
                     path=path,
-                    calibration=calibration,
+                    prior=prior,
+                    sealer=await open_sealer(database),
+                    bundles=bundles,
+                    jobs=jobs,
                 )
                 log.info("ready", embedder=embedder.name, provider=settings.provider)
-                async with following(galleries):
+                share = settings.retrain_share
+                async with (
+                    following(galleries),
+                    keeping(jobs, bundles, galleries, database, share),
+                ):
                     yield
                 app.state.services = None
         finally:

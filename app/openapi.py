@@ -34,9 +34,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for operation in _operations(document):
             for response in operation["responses"].values():
                 content = response.get("content", {})
-                # FastAPI describes an error's model as application/json, whatever is said.
+                # FastAPI describes an error's model under the media type of the route's own
+                # answers, whatever is said.
                 if MEDIA_TYPE in content:
-                    content[MEDIA_TYPE] = content.pop("application/json") | content[MEDIA_TYPE]
+                    (own,) = content.keys() - {MEDIA_TYPE}
+                    content[MEDIA_TYPE] = content.pop(own) | content[MEDIA_TYPE]
             _add_common_problems(operation)
         app.openapi_schema = document
     return app.openapi_schema

@@ -106,6 +106,10 @@ class InvalidCursor(Problem):
     status, code, title = 422, "invalid_cursor", "The cursor is not one of this list"
 
 
+class InvalidIdentification(Problem):
+    status, code, title = 422, "invalid_identification", "The identification id can't be opened"
+
+
 class FieldsNotAllowed(Problem):
     status, code, title = 422, "fields_not_allowed", "These fields exclude each other"
 
@@ -138,6 +142,22 @@ class SampleNotFound(Problem):
     status, code, title = 404, "sample_not_found", "The subject has no such sample"
 
 
+class FeedbackNotFound(Problem):
+    status, code, title = 404, "feedback_not_found", "The subject has no such feedback"
+
+
+class ErasureNotFound(Problem):
+    status, code, title = 404, "erasure_not_found", "There is no such erasure"
+
+
+class BundleNotFound(Problem):
+    status, code, title = 404, "bundle_not_found", "There is no such bundle"
+
+
+class JobNotFound(Problem):
+    status, code, title = 404, "job_not_found", "There is no such job"
+
+
 class CollectionExists(Problem):
     status, code, title = 409, "collection_exists", "The collection exists already"
 
@@ -152,6 +172,30 @@ class NoSamples(Problem):
 
 class EmbedderMismatch(Problem):
     status, code, title = 409, "embedder_mismatch", "The collection belongs to another embedder"
+
+
+class BundleActive(Problem):
+    status, code, title = 409, "bundle_active", "The bundle is searched with"
+
+
+class BundleDamaged(Problem):
+    status, code, title = 409, "bundle_damaged", "The bundle's files are damaged or missing"
+
+
+class JobFinished(Problem):
+    status, code, title = 409, "job_finished", "The job is over"
+
+
+class RetrainingRuns(Problem):
+    status, code, title = 409, "retraining_runs", "The collection is being retrained"
+
+
+class TooFewSubjects(Problem):
+    status, code, title = 409, "too_few_subjects", "The collection is too small for a training"
+
+
+class TrainingUnavailable(Problem):
+    status, code, title = 503, "training_unavailable", "There is nothing here to train with"
 
 
 class NotReady(Problem):

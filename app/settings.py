@@ -1,6 +1,7 @@
 """What an operator can turn: read once, from COHORT_* variables, and handed to `create_app`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,9 @@ from models.detect import DetectorSettings
 from models.quality import ENROLLABLE_SCORE
 from models.runtime import Provider
 from models.weights import DEFAULT_EMBEDDER
+
+Metric = Literal["rank1", "fnir_at_fpir_0_01"]
+"""Figures of a comparison of two bundles; the first is better if larger, the other if smaller."""
 
 MAX_ENROL_IMAGES = 20
 """Pictures of one enrolment; `max_request_bytes` must have room for them."""
@@ -32,7 +36,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(
-        Path("var"), description="Folder of the embedded Postgres and of `admin.key`."
+        Path("var"),
+        description="Folder of the embedded Postgres, of the bundles and of `admin.key`.",
     )
     database_url: SecretStr | None = Field(
         None, description="`postgresql://...`; unset: an embedded Postgres in the data directory."
@@ -56,6 +61,9 @@ class Settings(BaseSettings):
     )
     flip_average: bool = Field(
         True, description="Average each template with its mirror image's: better, costs a net run."
+    )
+    subnet_memory_bytes: int = Field(
+        2**30, ge=0, description="Weights of trained subnets kept open; beyond, the least used go."
     )
     smallest_face_px: int = Field(
         _DETECT.smallest_face_px, ge=20, description="Shortest side of a face that is looked for."
@@ -84,6 +92,29 @@ class Settings(BaseSettings):
     )
     default_max_fpir: float = Field(
         0.01, ge=1e-5, le=0.5, description="Share of strangers taken for somebody, if not asked."
+    )
+
+    training_python: str = Field(
+        default_factory=lambda: sys.executable,
+        min_length=1,
+        description="Interpreter that retrains; it needs torch.",
+    )
+    training_memory_bytes: int = Field(
+        8 * 2**30, ge=2**28, description="Memory that a retraining's process may allocate."
+    )
+    retrain_metric: Metric = Field(
+        "rank1", description="Figure by which a new bundle is compared with what it replaces."
+    )
+    retrain_margin: float = Field(
+        0.002, ge=-1, le=1, description="By how much a new bundle may be worse, and be published."
+    )
+    retrain_share: float | None = Field(
+        None,
+        gt=0,
+        description="Share of subjects changed since the bundle that starts a retraining.",
+    )
+    bundles_kept: int = Field(
+        3, ge=0, description="Bundles of a collection kept beside the active one."
     )
 
     key_cache_s: float = Field(

@@ -82,11 +82,27 @@ def _rows(answer: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
     threshold = f"{answer['threshold']:.3f}"
     rows = []
     for number, face in enumerate(answer["faces"], start=1):
-        best, candidates = face["best"], face["candidates"]
-        name = display_name(best) if best else NOTHING
+        candidates = face["candidates"]
         score = f"{candidates[0]['score']:.3f}" if candidates else NOTHING
+        name = _who(face, answer["threshold"])
         rows.append((str(number), str(face["decision"]), name, score, threshold))
     return rows or [(NOTHING, "no face", NOTHING, NOTHING, threshold)]
+
+
+def _who(face: dict[str, Any], threshold: float) -> str:
+    """The name; of an ambiguous face all names that it may have."""
+    match face["decision"]:
+        case "match":
+            return display_name(face["best"])
+        case "ambiguous":
+            alike = [
+                each
+                for each in face["candidates"]
+                if each["score"] >= threshold and not each["rejected"]
+            ]
+            return " or ".join(display_name(each) for each in alike)
+        case _:
+            return NOTHING
 
 
 def display_name(candidate: dict[str, Any]) -> str:

@@ -3,12 +3,13 @@
 import socket
 
 import uvicorn
+from fastapi import FastAPI
 from rich.text import Text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.cli.output import Failure, notes
 from app.cli.start_errors import start_errors_as_failures
-from app.main import create_app
+from app.main import create_app, stop_streams
 from app.postgres_programs import EmbeddedPostgresError
 from app.settings import Settings
 
@@ -28,7 +29,8 @@ def run(settings: Settings, listener: socket.socket) -> None:
             stop in good order.
         KeyboardInterrupt: it was stopped with Ctrl-C, in good order.
     """
-    application = _RememberingErrors(create_app(settings))
+    service = create_app(settings)
+    application = _RememberingErrors(service)
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -42,7 +44,7 @@ def run(settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE_S,
     )
     try:
-        _AnnouncingServer(config, settings).run(sockets=[listener])
+        _AnnouncingServer(config, settings, service).run(sockets=[listener])
     except (SystemExit, KeyboardInterrupt):
         # How the server ends after a signal, and when the application does not start: without a
         # word about why.
@@ -59,9 +61,10 @@ def run(settings: Settings, listener: socket.socket) -> None:
 
 
 class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, service: FastAPI) -> None:
         super().__init__(config)
         self._settings = settings
+        self._service = service
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -74,6 +77,8 @@ class _AnnouncingServer(uvicorn.Server):
             raise
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Streams would go on for as long as their jobs, and the server waits for them.
+        stop_streams(self._service)
         await super().shutdown(sockets)
         if self.force_exit:
             # A second Ctrl-C ends the requests, but must not leave a Postgres behind.

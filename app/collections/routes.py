@@ -72,7 +72,7 @@ async def get_collection(_caller: Reader, services: ServicesDep, name: Name) -> 
     responses=problems(MissingScope, CollectionNotFound, InvalidRequest),
 )
 async def delete_collection(_caller: Admin, services: ServicesDep, name: Name) -> None:
-    """Delete a collection with all its subjects. Scope `admin`.
+    """Delete a collection with all its subjects and bundles. Scope `admin`.
 
     Once this is answered, nobody of it is found any more. Deleting `default` empties it: an empty
     one takes its place, tied to the embedder that runs.
@@ -81,5 +81,6 @@ async def delete_collection(_caller: Admin, services: ServicesDep, name: Name) -
         name=name,
         database=services.database,
         galleries=services.galleries,
+        bundles=services.bundles,
         embedder=services.path.embedder.manifest,
     )

@@ -1,5 +1,6 @@
 """Make, list and delete collections."""
 
+from app.bundles.service import Bundles
 from app.collections import repository
 from app.collections.repository import CountedCollection
 from app.collections.schemas import (
@@ -10,6 +11,7 @@ from app.collections.schemas import (
     LiveGalleryOut,
 )
 from app.database import Database
+from app.erasures.repository import write_receipts
 from app.gallery.service import Galleries
 from app.problems import CollectionExists, CollectionNotFound
 from models.zoo import EmbedderManifest
@@ -59,9 +61,16 @@ async def get_collection(*, name: str, database: Database, galleries: Galleries)
 
 
 async def delete_collection(
-    *, name: str, database: Database, galleries: Galleries, embedder: EmbedderManifest
+    *,
+    name: str,
+    database: Database,
+    galleries: Galleries,
+    bundles: Bundles,
+    embedder: EmbedderManifest,
 ) -> None:
-    """Delete a collection with its subjects, samples and variants; nobody is found any more.
+    """Delete a collection with its subjects and bundles; nobody is found any more.
+
+    Each subject leaves a receipt of its erasure.
 
     The default collection is made anew, empty and tied to the embedder that runs, so that calls
     which name no collection go on working.
@@ -72,6 +81,8 @@ async def delete_collection(
     collection_id = galleries.find(name).collection_id
     renewed = None
     async with database.transaction() as session:
+        bundle_ids = await bundles.forget_all_of(session, collection_id)
+        await write_receipts(session, collection_id=collection_id)
         deleted = await repository.delete_by_name(session, name)
         if deleted is None:
             galleries.drop(collection_id)  # another process has deleted it
@@ -79,13 +90,14 @@ async def delete_collection(
         if name == DEFAULT_COLLECTION:
             renewed = await repository.insert_if_new(session, name=name, embedder=embedder)
     galleries.drop(deleted)
+    await bundles.delete_files(bundle_ids)
     if renewed is not None:
         galleries.add(renewed)
 
 
 def _show(counted: CountedCollection, galleries: Galleries) -> CollectionOut:
     row = counted.row
-    gallery = galleries.gallery_of(row.id)
+    live = galleries.live_of(row.id)
     return CollectionOut(
         name=row.name,
         embedder=EmbedderOut(name=row.embedder_name, sha256=row.embedder_sha256),
@@ -94,8 +106,8 @@ def _show(counted: CountedCollection, galleries: Galleries) -> CollectionOut:
         revision=row.revision,
         gallery=(
             None
-            if gallery is None
-            else LiveGalleryOut(revision=gallery.revision, subject_count=len(gallery))
+            if live is None
+            else LiveGalleryOut(revision=live.gallery.revision, subject_count=len(live.gallery))
         ),
         created_at=row.created_at,
     )

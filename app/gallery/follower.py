@@ -35,6 +35,7 @@ async def _follow(galleries: Galleries) -> None:
         await asyncio.sleep(POLL_S)
         try:
             await galleries.refresh()
+            await galleries.recalibrate()
         except Exception as error:  # noqa: BLE001  (nobody else would go on in its place)
             if not failing:  # once an outage, not each second
                 log.error("galleries_not_refreshed", **describe_error(error))

@@ -1,20 +1,39 @@
 """SQL of the feed, and of the templates and labels that galleries are made from."""
 
-from collections.abc import Collection
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, and_, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.tables import ChangeRow, CollectionRow, SampleRow, SubjectRow
+from app.tables import (
+    BundleRow,
+    ChangeRow,
+    CollectionRow,
+    FeedbackRow,
+    SampleRow,
+    SubjectRow,
+)
 from models.arrays import Floats
 
 ChangeKind = Literal[
-    "subject_enrolled", "samples_added", "sample_deleted", "subject_updated", "subject_deleted"
+    "subject_enrolled",
+    "samples_added",
+    "sample_deleted",
+    "subject_updated",
+    "subject_deleted",
+    "feedback_given",
 ]
+OF_TEMPLATES: tuple[ChangeKind, ...] = (
+    "subject_enrolled",
+    "samples_added",
+    "sample_deleted",
+    "subject_deleted",
+)
+"""Changes after which a bundle no longer knows a subject as it is."""
 
 ROWS_AT_ONCE = 20_000
 """Templates are fetched in portions, so that a large gallery is not in memory three times."""
@@ -38,6 +57,15 @@ class StoredSubjects(NamedTuple):
     """(S,) position in `labels` of each template's subject."""
     templates: Floats
     """(S, d) unit rows."""
+    rejected: dict[UUID, Floats]
+    """(r, d) templates that feedback says are not of a subject; only of subjects with some."""
+
+
+class StoredCollection(NamedTuple):
+    """A collection, and which bundle it is searched with."""
+
+    row: CollectionRow
+    bundle_id: str | None
 
 
 async def record_change(
@@ -74,14 +102,23 @@ async def lock_collection(session: AsyncSession, collection_id: UUID) -> bool:
     return found is not None
 
 
-async def list_collections(session: AsyncSession) -> list[CollectionRow]:
+async def list_collections(session: AsyncSession) -> list[StoredCollection]:
     """List all collections by name."""
-    return list(await session.scalars(select(CollectionRow).order_by(CollectionRow.name)))
+    found = await session.execute(_collections().order_by(CollectionRow.name))
+    return [StoredCollection(*row) for row in found]
 
 
-async def find_collection(session: AsyncSession, collection_id: UUID) -> CollectionRow | None:
+async def find_collection(session: AsyncSession, collection_id: UUID) -> StoredCollection | None:
     """Find a collection by its id."""
-    return await session.scalar(select(CollectionRow).where(CollectionRow.id == collection_id))
+    found = await session.execute(_collections().where(CollectionRow.id == collection_id))
+    row = found.one_or_none()
+    return None if row is None else StoredCollection(*row)
+
+
+def _collections() -> Select[CollectionRow, str]:
+    """Each with the id of its active bundle; NULL where there is none."""
+    active = and_(BundleRow.collection_id == CollectionRow.id, BundleRow.active)
+    return select(CollectionRow, BundleRow.id).outerjoin(BundleRow, active)
 
 
 async def current_revision(session: AsyncSession, collection_id: UUID) -> int | None:
@@ -92,13 +129,19 @@ async def current_revision(session: AsyncSession, collection_id: UUID) -> int | 
 
 
 async def subjects_changed_since(
-    session: AsyncSession, collection_id: UUID, revision: int
+    session: AsyncSession,
+    collection_id: UUID,
+    revision: int,
+    *,
+    kinds: Sequence[ChangeKind] = get_args(ChangeKind),
 ) -> set[UUID]:
     """List the subjects that the feed names after a revision."""
     return set(
         await session.scalars(
             select(ChangeRow.subject_id).where(
-                ChangeRow.collection_id == collection_id, ChangeRow.revision > revision
+                ChangeRow.collection_id == collection_id,
+                ChangeRow.revision > revision,
+                ChangeRow.kind.in_(kinds),
             )
         )
     )
@@ -111,7 +154,7 @@ async def load_subjects(
     dimension: int,
     only: Collection[UUID] | None = None,
 ) -> StoredSubjects:
-    """Load the labels and templates of a collection's subjects, or of some of them.
+    """Load the labels, templates and rejected templates of a collection's subjects, or of some.
 
     `dimension`, d, is needed when there is no template. `only` leaves out all other subjects;
     those of it that are gone are left out, too.
@@ -126,9 +169,15 @@ async def load_subjects(
         .order_by(SampleRow.created_at, SampleRow.id)
         .execution_options(yield_per=ROWS_AT_ONCE)
     )
+    rejections = (
+        select(FeedbackRow.subject_id, FeedbackRow.template)
+        .where(FeedbackRow.collection_id == collection_id, FeedbackRow.verdict == "rejected")
+        .order_by(FeedbackRow.created_at, FeedbackRow.id)
+    )
     if only is not None:
         subjects = subjects.where(SubjectRow.id.in_(only))
         samples = samples.where(SubjectRow.id.in_(only))
+        rejections = rejections.where(FeedbackRow.subject_id.in_(only))
     labels = {
         subject_id: Label(external_id, name)
         for subject_id, external_id, name in await session.execute(subjects)
@@ -141,6 +190,9 @@ async def load_subjects(
         portions.append(
             np.stack([np.frombuffer(template, TEMPLATE_DTYPE) for _, template in portion])
         )
+    rejected: dict[UUID, list[Floats]] = {}
+    for subject_id, template in await session.execute(rejections):
+        rejected.setdefault(subject_id, []).append(np.frombuffer(template, TEMPLATE_DTYPE))
     return StoredSubjects(
         labels=labels,
         owners=np.array(owners, np.int64),
@@ -149,4 +201,5 @@ async def load_subjects(
             if portions
             else np.empty((0, dimension), np.float32)
         ),
+        rejected={subject_id: np.stack(rows) for subject_id, rows in rejected.items()},
     )

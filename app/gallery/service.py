@@ -2,85 +2,66 @@
 
 A write is answered only after `catch_up`, so that 201 means searchable and 204 means not found any
 more. `catch_up` asks the feed what came after its own revision, whoever wrote it. `refresh` finds
-what no write of this process has announced; app/gallery/follower.py calls it each second.
+what no write of this process has announced, another active bundle included, and `recalibrate`
+brings thresholds up to date; app/gallery/follower.py calls both each second.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Self
+from collections import defaultdict
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 import numpy as np
 
 from app.database import Database
 from app.gallery import repository
-from app.gallery.repository import Label, StoredSubjects
+from app.gallery.live import LiveGallery
+from app.gallery.repository import OF_TEMPLATES, StoredSubjects
+from app.logs import get_logger
 from app.problems import CollectionNotFound, EmbedderMismatch, SubjectNotFound
 from app.tables import CollectionRow
-from models.gallery import Gallery
+from models.bundle_format import BundleInvalid
+from models.calibration import Calibration
+from models.runtime import configure_threads
+from models.trained import Trained
 from models.zoo import EmbedderManifest
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-@dataclass(frozen=True)
-class LiveGallery:
-    """One collection as it is searched. Immutable: a reader finishes on the one it took."""
-
-    collection_id: UUID
-    collection_name: str
-    embedder_name: str
-    embedder_sha256: str
-    gallery: Gallery
-    labels: Mapping[UUID, Label] = field(repr=False)
-
-    @classmethod
-    def build(cls, collection: CollectionRow, stored: StoredSubjects) -> Self:
-        """Make the first gallery of a collection, as of the revision in its row."""
-        return cls(
-            collection_id=collection.id,
-            collection_name=collection.name,
-            embedder_name=collection.embedder_name,
-            embedder_sha256=collection.embedder_sha256,
-            gallery=Gallery.build(
-                list(stored.labels),
-                stored.owners,
-                stored.templates,
-                dimension=stored.templates.shape[1],
-                revision=collection.revision,
-            ),
-            labels=stored.labels,
-        )
-
-    def with_changes(self, changed: set[UUID], stored: StoredSubjects, revision: int) -> Self:
-        """Make the gallery that follows.
-
-        Args:
-            changed: subjects that are new, different or gone.
-            stored: those of them that are not gone, as they are now.
-            revision: of the feed, up to which they were read.
-        """
-        upserts = {
-            subject_id: templates
-            for position, subject_id in enumerate(stored.labels)
-            if len(templates := stored.templates[stored.owners == position])
-        }
-        gallery = self.gallery.with_changes(upserts, changed - set(upserts), revision=revision)
-        labels = dict(self.labels)
-        for subject_id in changed:
-            labels.pop(subject_id, None)
-        return replace(self, gallery=gallery, labels=labels | stored.labels)
+log = get_logger()
 
 
 class Galleries:
     """All collections as they are searched."""
 
-    def __init__(self, database: Database, embedder: EmbedderManifest) -> None:
+    def __init__(
+        self,
+        database: Database,
+        embedder: EmbedderManifest,
+        prior: Calibration,
+        open_bundle: Callable[[str], Trained],
+    ) -> None:
+        """Hold nothing yet; `refresh` reads what is stored.
+
+        Args:
+            database: that the galleries follow.
+            embedder: that runs.
+            prior: of the embedder.
+            open_bundle: opens and verifies a bundle by its id; raises BundleInvalid. It may block.
+        """
         self._database = database
         self._embedder = embedder
+        self._prior = prior
+        self._open_bundle = open_bundle
         self._live: dict[UUID, LiveGallery] = {}
         self._ids: dict[str, UUID] = {}
-        self._locks: dict[UUID, asyncio.Lock] = {}
+        self._locks: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._activations: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._dropped: set[UUID] = set()
+        self._unusable: set[str] = set()
+        """Bundles that could not be opened: they are complained of once."""
 
     async def refresh(self) -> None:
         """Hold the collections that the database holds, each at least as it is now.
@@ -92,23 +73,100 @@ class Galleries:
         async with self._database.transaction() as session:
             stored = await repository.list_collections(session)
         # Not what was added during the query, which need not have seen it.
-        for collection_id in held - {collection.id for collection in stored}:
+        for collection_id in held - {collection.row.id for collection in stored}:
             self.drop(collection_id)
         for collection in stored:
-            if collection.id in self._live:
-                await self.catch_up(collection.id, revision=collection.revision)
-            else:
-                await self._load(collection.id)
+            live = self._live.get(collection.row.id)
+            if live is None:
+                await self._load(collection.row.id)
+                continue
+            await self.catch_up(collection.row.id, revision=collection.row.revision)
+            if live.bundle_id != collection.bundle_id:
+                await self._follow_activation(collection.row.id)
 
     async def _load(self, collection_id: UUID) -> None:
         async with self._database.snapshot() as session:
             collection = await repository.find_collection(session, collection_id)
             if collection is None:
                 return
+            trained = await self._opened(collection.bundle_id)
+            changed: set[UUID] = set()
+            if trained is not None:
+                changed = await repository.subjects_changed_since(
+                    session, collection_id, trained.watermark, kinds=OF_TEMPLATES
+                )
             stored = await repository.load_subjects(
                 session, collection_id, dimension=self._embedder.dimension
             )
-        self._put(await asyncio.to_thread(LiveGallery.build, collection, stored))
+        self._put(
+            await _aside(LiveGallery.build, collection.row, stored, self._prior, trained, changed)
+        )
+
+    async def _opened(self, bundle_id: str | None) -> Trained | None:
+        """The active bundle; None if there is none, or it can't be used: then we go on without."""
+        if bundle_id is None or bundle_id in self._unusable:
+            return None
+        try:
+            return await _aside(self._open_bundle, bundle_id)
+        except (BundleInvalid, OSError) as error:
+            self._unusable.add(bundle_id)
+            # The message names a file and says what is wrong with it; it holds nothing of anybody.
+            log.error("bundle_unusable", bundle=bundle_id, reason=str(error))
+            return None
+
+    async def activate(self, collection_id: UUID, trained: Trained | None) -> None:
+        """Search a collection with another bundle from now on, or with none.
+
+        The next gallery is made aside while this one answers, and takes its place by one
+        assignment. The database must name the bundle as the active one already: another one that
+        was committed meanwhile is left to whoever committed it.
+        """
+        async with self._activations[collection_id]:
+            if await self._active_bundle(collection_id) == (trained and trained.id):
+                await self._swap(collection_id, trained)
+
+    async def _follow_activation(self, collection_id: UUID) -> None:
+        """Take up the bundle that another process has made the active one."""
+        async with self._activations[collection_id]:
+            wanted = await self._active_bundle(collection_id)
+            live = self._live.get(collection_id)
+            if live is None or live.bundle_id == wanted or wanted in self._unusable:
+                return
+            trained = await self._opened(wanted)
+            if wanted is None or trained is not None:
+                await self._swap(collection_id, trained)
+
+    async def _active_bundle(self, collection_id: UUID) -> str | None:
+        async with self._database.transaction() as session:
+            collection = await repository.find_collection(session, collection_id)
+        return None if collection is None else collection.bundle_id
+
+    async def _swap(self, collection_id: UUID, trained: Trained | None) -> None:
+        live = self._live.get(collection_id)
+        if live is None:
+            return
+        changed: set[UUID] = set()
+        if trained is not None:
+            async with self._database.transaction() as session:
+                changed = await repository.subjects_changed_since(
+                    session, collection_id, trained.watermark, kinds=OF_TEMPLATES
+                )
+        following = await _aside(live.with_trained, trained, changed, self._prior)
+        async with self._locks[collection_id]:
+            # What was enrolled and deleted while it was made.
+            caught_up = await self._advanced(following)
+            if caught_up is not None and collection_id in self._live:
+                self._live[collection_id] = caught_up
+
+    async def recalibrate(self) -> None:
+        """Take thresholds anew from the galleries that have changed noticeably since the last."""
+        for collection_id, live in list(self._live.items()):
+            if not live.is_calibrated:
+                calibrated = await _aside(live.calibrated, self._prior)
+                async with self._locks[collection_id]:
+                    now = self._live.get(collection_id)
+                    if now is not None and now.bundle_id == live.bundle_id:
+                        self._live[collection_id] = now.with_calibration_of(calibrated)
 
     def add(self, collection: CollectionRow) -> None:
         """Take up a collection that was just made."""
@@ -116,14 +174,16 @@ class Galleries:
             labels={},
             owners=np.empty(0, np.int64),
             templates=np.empty((0, self._embedder.dimension), np.float32),
+            rejected={},
         )
-        self._put(LiveGallery.build(collection, nothing))
+        self._put(LiveGallery.build(collection, nothing, self._prior))
 
     def drop(self, collection_id: UUID) -> None:
         """Forget a collection that was deleted."""
         self._dropped.add(collection_id)
         live = self._live.pop(collection_id, None)
         self._locks.pop(collection_id, None)
+        self._activations.pop(collection_id, None)
         if live is not None and self._ids.get(live.collection_name) == collection_id:
             del self._ids[live.collection_name]
 
@@ -138,10 +198,9 @@ class Galleries:
             raise CollectionNotFound("No collection has this name.")
         return self._live[collection_id]
 
-    def gallery_of(self, collection_id: UUID) -> Gallery | None:
-        """Give the gallery of a collection; None if this process has not taken it up."""
-        live = self._live.get(collection_id)
-        return None if live is None else live.gallery
+    def live_of(self, collection_id: UUID) -> LiveGallery | None:
+        """Give a collection as it is searched; None if this process has not taken it up."""
+        return self._live.get(collection_id)
 
     def find_by_subject(self, subject_id: UUID) -> LiveGallery:
         """Give the gallery of a subject's collection.
@@ -183,24 +242,31 @@ class Galleries:
         Many writers may wait here together: the first one reads for all. None: whatever is stored
         when this is called.
         """
-        async with self._locks.setdefault(collection_id, asyncio.Lock()):
+        async with self._locks[collection_id]:
             live = self._live.get(collection_id)
             if live is None or (revision is not None and live.gallery.revision >= revision):
                 return
-            async with self._database.snapshot() as session:
-                reached = await repository.current_revision(session, collection_id)
-                if reached is None:
-                    self.drop(collection_id)
-                    return
-                changed = await repository.subjects_changed_since(
-                    session, collection_id, live.gallery.revision
-                )
-                stored = await repository.load_subjects(
-                    session, collection_id, dimension=live.gallery.dimension, only=changed
-                )
-            following = await asyncio.to_thread(live.with_changes, changed, stored, reached)
-            if collection_id in self._live:  # else it was dropped meanwhile
+            following = await self._advanced(live)
+            if following is None:
+                self.drop(collection_id)
+            elif collection_id in self._live:  # else it was dropped meanwhile
                 self._live[collection_id] = following
+
+    async def _advanced(self, live: LiveGallery) -> LiveGallery | None:
+        """Apply to a gallery what has been stored since; None: the collection is gone."""
+        async with self._database.snapshot() as session:
+            reached = await repository.current_revision(session, live.collection_id)
+            if reached is None:
+                return None
+            changed = await repository.subjects_changed_since(
+                session, live.collection_id, live.gallery.revision
+            )
+            if not changed:
+                return live
+            stored = await repository.load_subjects(
+                session, live.collection_id, dimension=live.gallery.dimension, only=changed
+            )
+        return await _aside(live.with_changes, changed, stored, reached)
 
     async def catch_up_with(self, subject_id: UUID) -> None:
         """Bring the gallery that has a subject, if one does, up to what is stored of it."""
@@ -214,3 +280,13 @@ class Galleries:
             return
         self._live[live.collection_id] = live
         self._ids[live.collection_name] = live.collection_id
+
+
+async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what takes long in a thread, on one processor: requests need the others."""
+
+    def on_one_thread() -> T:
+        configure_threads(1)
+        return work(*args, **kwargs)
+
+    return await asyncio.to_thread(on_one_thread)

@@ -1,12 +1,14 @@
 """Faces and answers as the API shows them."""
 
-from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from models.arrays import Floats
+from models.decide import Decision, Source
 from models.quality import Quality
+from models.router import IndexKind
+from models.search import Routing
 
 _FACE: dict[str, JsonValue] = {
     "box": {"x": 71.4, "y": 68.9, "width": 104.2, "height": 130.8},
@@ -20,6 +22,15 @@ _FACE: dict[str, JsonValue] = {
     },
     "detection_score": 0.9998,
     "quality": {"score": 0.93, "reasons": []},
+}
+
+_CANDIDATE: dict[str, JsonValue] = {
+    "subject_id": "5e0f8d0a-7a57-4f0e-9d3b-3b8a3f8f6f50",
+    "external_id": "p-44",
+    "name": "Barack Obama",
+    "score": 0.8312,
+    "source": "bundle",
+    "rejected": False,
 }
 
 
@@ -140,18 +151,61 @@ class CandidateOut(BaseModel):
     external_id: str | None
     name: str | None
     score: float = Field(description="Likeness, a cosine in [-1, 1]; higher is more alike.")
+    source: Source = Field(
+        description="`bundle`: a trained subnet knows the subject as it is; `live`: enrolled or "
+        "changed since the training, or there is no bundle."
+    )
+    rejected: bool = Field(
+        description="Feedback has said that this very face is not this subject: it is no match."
+    )
+
+
+class RoutingOut(BaseModel):
+    """Where a face was searched."""
+
+    clusters: list[int] = Field(
+        description="Clusters whose subnets ran, the leading one first; none without a bundle."
+    )
+    vote_share: float | None = Field(
+        description="Share of the nearest class means' vote that these clusters have, 0 to 1."
+    )
+    index: IndexKind = Field(
+        description="`exact`: all class means were compared; `pq`: their codes, the best exactly."
+    )
+
+    @classmethod
+    def of(cls, routing: Routing) -> "RoutingOut":
+        """Show what the search tells."""
+        share = routing.vote_share
+        return cls(
+            clusters=list(routing.clusters),
+            vote_share=None if share is None else round(share, 4),
+            index=routing.index,
+        )
 
 
 class IdentifiedFace(Face):
     """A face and who it is."""
 
-    decision: Literal["match", "unknown"]
+    identification_id: str = Field(
+        description="Names this face in POST /subjects/{id}/feedback. It holds the template of the "
+        "face, sealed: nothing is kept in the service."
+    )
+    decision: Decision = Field(
+        description="`match`; `ambiguous`: two subjects reach the threshold and are too alike to "
+        "be told apart, both are candidates; or `unknown`."
+    )
+    probability: float | None = Field(
+        description="That the first candidate which is not `rejected` is right, for a face that is "
+        "as likely enrolled as not; null without one."
+    )
     candidates: list[CandidateOut] = Field(
         description="The nearest subjects, best first, whatever their score."
     )
     best: CandidateOut | None = Field(
         description="The subject that the face is taken for; null unless `decision` is `match`."
     )
+    routing: RoutingOut
 
 
 class IdentifyAnswer(BaseModel):
@@ -164,21 +218,12 @@ class IdentifyAnswer(BaseModel):
                     "faces": [
                         _FACE
                         | {
+                            "identification_id": "AVwq0Yt3...",
                             "decision": "match",
-                            "candidates": [
-                                {
-                                    "subject_id": "5e0f8d0a-7a57-4f0e-9d3b-3b8a3f8f6f50",
-                                    "external_id": "p-44",
-                                    "name": "Barack Obama",
-                                    "score": 0.8312,
-                                }
-                            ],
-                            "best": {
-                                "subject_id": "5e0f8d0a-7a57-4f0e-9d3b-3b8a3f8f6f50",
-                                "external_id": "p-44",
-                                "name": "Barack Obama",
-                                "score": 0.8312,
-                            },
+                            "probability": 0.9991,
+                            "candidates": [_CANDIDATE],
+                            "best": _CANDIDATE,
+                            "routing": {"clusters": [3], "vote_share": 0.9874, "index": "exact"},
                         }
                     ],
                     "threshold": 0.5174,
@@ -187,12 +232,12 @@ class IdentifyAnswer(BaseModel):
                         "detect": 5.2,
                         "align": 0.4,
                         "embed": 5.9,
-                        "route": 0.1,
+                        "search": 0.3,
                         "decide": 0.1,
                         "total": 12.8,
                     },
                     "embedder": "mobilefacenet-192",
-                    "bundle": None,
+                    "bundle": "52e4324d0c5be0b3c59c8f2f6d1d3f0a9f1e2c7b8a6d5e4f3c2b1a0918273645",
                     "revision": 1,
                     "request_id": "01990b1c5a3c7d5e8f6a0b1c2d3e4f50",
                 }
@@ -204,7 +249,7 @@ class IdentifyAnswer(BaseModel):
     threshold: float = Field(description="The lowest score that was a match here.")
     timings_ms: dict[str, float]
     embedder: str
-    bundle: None = Field(None, description="The trained bundle in use; null: none.")
+    bundle: str | None = Field(description="The trained bundle in use; null: none.")
     revision: int = Field(description="The last change of the collection that this answer saw.")
     request_id: str
 

@@ -6,6 +6,8 @@ from uuid import UUID
 from fastapi import UploadFile
 
 from app.deps import Services
+from app.feedback.sealing import Sealer
+from app.gallery.live import LiveGallery
 from app.gallery.repository import Label
 from app.identify.schemas import (
     Box,
@@ -17,13 +19,14 @@ from app.identify.schemas import (
     Landmarks,
     NormalizedBox,
     QualityOut,
+    RoutingOut,
     rounded,
 )
 from app.problems import IMAGE_PROBLEMS, FieldsNotAllowed, ImageTooLarge
 from models import identifier
-from models.decide import Candidate, FaceAnswer
+from models.decide import Candidate
 from models.decode import DecodeLimits, PictureRefused
-from models.identifier import FoundFaces
+from models.identifier import FoundFaces, Identification
 
 
 async def identify(
@@ -43,7 +46,7 @@ async def identify(
     if threshold is None:
         if max_fpir is None:
             max_fpir = services.settings.default_max_fpir
-        threshold = services.calibration.threshold(
+        threshold = live.calibration.threshold(
             max_fpir=max_fpir, comparisons=live.gallery.comparisons
         )
     data = await read_image(image, services.path.limits)
@@ -53,6 +56,7 @@ async def identify(
             services.path,
             data,
             live.gallery,
+            live.calibration,
             limit=limit,
             threshold=threshold,
         )
@@ -60,15 +64,14 @@ async def identify(
         raise IMAGE_PROBLEMS[refused.code](refused.detail) from None
     return IdentifyAnswer(
         faces=[
-            _identified(face, answer, live.labels)
-            for face, answer in zip(
-                show_faces(identification.found), identification.answers, strict=True
-            )
+            _identified(face, index, identification, live, services.sealer)
+            for index, face in enumerate(show_faces(identification.found))
         ],
         threshold=round(threshold, 6),
         timings_ms=rounded(identification.timings_ms),
         embedder=services.path.embedder.manifest.name,
-        revision=identification.revision,
+        bundle=live.bundle_id,
+        revision=live.gallery.revision,
         request_id=request_id,
     )
 
@@ -118,16 +121,22 @@ def show_faces(found: FoundFaces) -> list[Face]:
     ]
 
 
-def _identified(face: Face, answer: FaceAnswer, labels: Mapping[UUID, Label]) -> IdentifiedFace:
+def _identified(
+    face: Face, index: int, identification: Identification, live: LiveGallery, sealer: Sealer
+) -> IdentifiedFace:
+    answer = identification.answers[index]
     return IdentifiedFace(
         box=face.box,
         box_normalized=face.box_normalized,
         landmarks=face.landmarks,
         detection_score=face.detection_score,
         quality=face.quality,
+        identification_id=sealer.seal(live.collection_id, identification.templates[index]),
         decision=answer.decision,
-        candidates=[_candidate(candidate, labels) for candidate in answer.candidates],
-        best=answer.best and _candidate(answer.best, labels),
+        probability=_rounded(identification.probabilities[index]),
+        candidates=[_candidate(candidate, live.labels) for candidate in answer.candidates],
+        best=answer.best and _candidate(answer.best, live.labels),
+        routing=RoutingOut.of(identification.searches[index].routing),
     )
 
 
@@ -138,4 +147,10 @@ def _candidate(candidate: Candidate, labels: Mapping[UUID, Label]) -> CandidateO
         external_id=label.external_id,
         name=label.name,
         score=round(candidate.score, 6),
+        source=candidate.source,
+        rejected=candidate.rejected,
     )
+
+
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 4)

@@ -13,7 +13,7 @@ from fastapi import UploadFile
 
 from app.collections.schemas import DEFAULT_COLLECTION
 from app.deps import Services
-from app.gallery.service import LiveGallery
+from app.gallery.live import LiveGallery
 from app.identify.service import read_image
 from app.problems import (
     CollectionNotFound,
@@ -84,14 +84,15 @@ async def enrol(
     async with services.inference.place():
         prepared = await _prepare(images, select, services)
         # Taken only now: others have enrolled while the pictures were worked on.
-        gallery = services.galleries.gallery_of(live.collection_id)
-        if gallery is None:
+        now = services.galleries.live_of(live.collection_id)
+        if now is None:
             raise CollectionNotFound("The collection was deleted meanwhile.")
         verdicts = await services.inference.in_thread(
             review,
             prepared,
-            gallery=gallery,
-            calibration=services.calibration,
+            gallery=now.gallery,
+            prior=services.prior,
+            calibration=now.calibration,
             enrolled_before=enrolled_before,
             known_subject=subject_id,
             allow_conflict=allow_conflict,

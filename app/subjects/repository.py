@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.gallery.repository import TEMPLATE_DTYPE
+from app.paging import Position
 from app.subjects.pictures import PreparedFace
 from app.tables import CollectionRow, SampleRow, SubjectRow, VariantRow
 from models.arrays import Floats
@@ -31,13 +32,6 @@ class StoredSample(NamedTuple):
     quality_score: float
     quality_reasons: list[str]
     created_at: datetime
-
-
-class Position(NamedTuple):
-    """Where a page of subjects ended."""
-
-    created_at: datetime
-    subject_id: UUID
 
 
 def _subjects() -> Select[SubjectRow, str, int]:

@@ -13,6 +13,7 @@ from app.subjects.pictures import PreparedFace, Rejection, Verdict
 from models.arrays import Floats
 from models.calibration import Calibration
 from models.gallery import Gallery
+from models.self_calibration import SelfCalibration
 
 CONSISTENT_FMR = 1e-3
 """Two pictures count as of one person from the threshold that one pair of strangers in a thousand
@@ -35,7 +36,8 @@ def review(
     verdicts: Sequence[Verdict],
     *,
     gallery: Gallery,
-    calibration: Calibration,
+    prior: Calibration,
+    calibration: SelfCalibration,
     enrolled_before: AbstractSet[bytes],
     known_subject: UUID | None,
     allow_conflict: bool,
@@ -45,12 +47,13 @@ def review(
     Args:
         verdicts: of each picture so far.
         gallery: of the collection, as it is now.
-        calibration: of the embedder.
+        prior: of the embedder.
+        calibration: of the gallery.
         enrolled_before: SHA-256 of the pictures that the subject has.
         known_subject: whom the faces are enrolled for, if it is nobody new.
         allow_conflict: leave out the comparison with other subjects.
     """
-    agree_from = calibration.threshold_for_fmr(CONSISTENT_FMR)
+    agree_from = prior.threshold_for_fmr(CONSISTENT_FMR)
     verdicts = reject_duplicates(verdicts, enrolled_before)
     known = _templates_of(gallery, known_subject)
     if known is not None:
@@ -142,8 +145,9 @@ def reject_conflicting(
     def judge(each: Verdict) -> Verdict:
         if isinstance(each, Rejection):
             return each
-        (candidates,) = gallery.search(each.template[np.newaxis], 2)
-        for candidate in candidates:
+        quality = np.array([each.quality.score], np.float32)
+        (search,) = gallery.search(each.template[np.newaxis], quality, 2)
+        for candidate in search.candidates:
             if candidate.subject_id != own and candidate.score >= threshold:
                 return Rejection(
                     "conflicts_with_subject",

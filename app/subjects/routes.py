@@ -1,9 +1,9 @@
 """Routes that read and change subjects."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from app.collections.schemas import DEFAULT_COLLECTION
 from app.deps import Enroller, Reader, ServicesDep
@@ -29,6 +29,22 @@ router = APIRouter(
     tags=["subjects"],
     responses=problems(MissingKey, InvalidKey, MissingScope),
 )
+
+_DELETED: dict[int | str, dict[str, Any]] = {
+    204: {
+        "description": "It is deleted.",
+        "headers": {
+            "Location": {
+                "description": "Where a key with the scope `admin` sees the receipt.",
+                "schema": {"type": "string"},
+            },
+            "Cohort-Erasure": {
+                "description": "The receipt's id.",
+                "schema": {"type": "string", "format": "uuid"},
+            },
+        },
+    }
+}
 
 SubjectId = Annotated[UUID, Path(description="The subject's id, as `/enroll` gave it.")]
 
@@ -103,16 +119,24 @@ async def update_subject(
     "/{subject_id}",
     status_code=204,
     summary="Delete a subject",
-    responses=problems(SubjectNotFound, InvalidRequest),
+    responses=problems(SubjectNotFound, InvalidRequest) | _DELETED,
 )
-async def delete_subject(_caller: Enroller, services: ServicesDep, subject_id: SubjectId) -> None:
-    """Delete a subject with all its samples. Scope `enroll`.
+async def delete_subject(
+    _caller: Enroller, services: ServicesDep, response: Response, subject_id: SubjectId
+) -> None:
+    """Delete a subject with all its samples and what was said of it. Scope `enroll`.
 
-    Once this is answered, the subject is found no more.
+    Once this is answered, the subject is found no more, not even by a bundle that was trained with
+    it. The receipt in `Location` tells which bundles were, and when the last of them is gone.
     """
-    await service.delete_subject(
-        subject_id=subject_id, database=services.database, galleries=services.galleries
+    erasure_id = await service.delete_subject(
+        subject_id=subject_id,
+        database=services.database,
+        galleries=services.galleries,
+        holds=services.bundles.files.holds,
     )
+    response.headers["Location"] = f"/admin/erasures/{erasure_id}"
+    response.headers["Cohort-Erasure"] = str(erasure_id)
 
 
 @router.delete(

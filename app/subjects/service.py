@@ -1,23 +1,22 @@
 """List, show, change and delete subjects and their samples."""
 
-import base64
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import Database
+from app.erasures.service import Holds, write_receipt
 from app.gallery.repository import ChangeKind, lock_collection, record_change
 from app.gallery.service import Galleries
 from app.identify.schemas import QualityOut
-from app.problems import ExternalIdTaken, InvalidCursor, SampleNotFound, SubjectNotFound
+from app.paging import Position, read_cursor, write_cursor
+from app.problems import ExternalIdTaken, FeedbackNotFound, SampleNotFound, SubjectNotFound
 from app.subjects import repository
 from app.subjects.metadata import check_metadata
-from app.subjects.repository import Position, StoredSubject
+from app.subjects.repository import StoredSubject
 from app.subjects.schemas import (
     SampleOut,
     SubjectChange,
@@ -26,10 +25,6 @@ from app.subjects.schemas import (
     SubjectWithSamples,
 )
 from app.tables import SubjectRow
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CURSOR = struct.Struct("<q16s")
-"""Microseconds since 1970, and the id."""
 
 
 async def list_subjects(
@@ -49,7 +44,7 @@ async def list_subjects(
         InvalidCursor: the cursor is not from an earlier page.
     """
     collection_id = galleries.find(collection).collection_id
-    after = None if cursor is None else _read_cursor(cursor)
+    after = None if cursor is None else read_cursor(cursor)
     async with database.snapshot() as session:
         # One more than is shown tells whether there are more.
         found = await repository.list_subjects(
@@ -61,9 +56,10 @@ async def list_subjects(
             name_prefix=name_prefix,
         )
     shown = found[:limit]
+    last = Position(shown[-1].row.created_at, shown[-1].row.id) if len(found) > limit else None
     return SubjectPage(
         subjects=[show_subject(each) for each in shown],
-        next_cursor=_write_cursor(shown[-1].row) if len(found) > limit else None,
+        next_cursor=last and write_cursor(last),
     )
 
 
@@ -89,7 +85,7 @@ async def update_subject(
     """
     if change.metadata is not None:
         check_metadata(change.metadata)
-    async with _changing(subject_id, database, galleries) as (session, row):
+    async with changing(subject_id, database, galleries) as (session, row):
         sent = change.model_fields_set
         if "external_id" in sent and change.external_id != row.external_id:
             await _claim_external_id(session, row, change.external_id)
@@ -104,16 +100,27 @@ async def update_subject(
     return shown
 
 
-async def delete_subject(*, subject_id: UUID, database: Database, galleries: Galleries) -> None:
+async def delete_subject(
+    *, subject_id: UUID, database: Database, galleries: Galleries, holds: Holds
+) -> UUID:
     """Delete a subject with all that is kept of it; on return it is found no more.
+
+    `holds` tells of the collection's bundles which were trained with the subject.
+
+    Returns:
+        Id of the erasure's receipt.
 
     Raises:
         SubjectNotFound: there is no such subject.
     """
-    async with _changing(subject_id, database, galleries) as (session, row):
+    async with changing(subject_id, database, galleries) as (session, row):
+        erasure_id = await write_receipt(
+            session, collection_id=row.collection_id, subject_id=subject_id, holds=holds
+        )
         await repository.delete_subject(session, subject_id)
         revision = await _record(session, row, "subject_deleted")
     await galleries.catch_up(row.collection_id, revision=revision)
+    return erasure_id
 
 
 async def delete_sample(
@@ -124,7 +131,7 @@ async def delete_sample(
     Raises:
         SubjectNotFound, SampleNotFound: there is no such subject, or sample of it.
     """
-    async with _changing(subject_id, database, galleries) as (session, row):
+    async with changing(subject_id, database, galleries) as (session, row):
         if not await repository.delete_sample(session, subject_id=subject_id, sample_id=sample_id):
             raise SampleNotFound("The subject has no sample of this id.")
         revision = await _record(session, row, "sample_deleted")
@@ -167,14 +174,18 @@ async def _show_with_samples(session: AsyncSession, subject_id: UUID) -> Subject
 
 
 @asynccontextmanager
-async def _changing(
+async def changing(
     subject_id: UUID, database: Database, galleries: Galleries
 ) -> AsyncIterator[tuple[AsyncSession, SubjectRow]]:
-    """Run the block in a transaction that nobody else changes the subject in."""
+    """Run the block in a transaction that nobody else changes the subject in.
+
+    Raises:
+        SubjectNotFound: there is no such subject.
+    """
     try:
         async with database.transaction() as session:
             yield session, await _lock(session, subject_id)
-    except (SubjectNotFound, SampleNotFound):
+    except (SubjectNotFound, SampleNotFound, FeedbackNotFound):
         # Whoever is told that it is gone must not find it: another process has deleted it, or
         # this one without having been able to tell the gallery.
         await galleries.catch_up_with(subject_id)
@@ -216,16 +227,3 @@ async def _record(session: AsyncSession, row: SubjectRow, kind: ChangeKind) -> i
     return await record_change(
         session, collection_id=row.collection_id, subject_id=row.id, kind=kind
     )
-
-
-def _write_cursor(row: SubjectRow) -> str:
-    micros = (row.created_at - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(_CURSOR.pack(micros, row.id.bytes)).decode()
-
-
-def _read_cursor(cursor: str) -> Position:
-    try:
-        micros, subject_id = _CURSOR.unpack(base64.b64decode(cursor, b"-_", validate=True))
-        return Position(_EPOCH + timedelta(microseconds=micros), UUID(bytes=subject_id))
-    except (ValueError, struct.error, OverflowError):
-        raise InvalidCursor("Send `next_cursor` of an earlier answer as it was.") from None

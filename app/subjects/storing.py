@@ -9,8 +9,8 @@ from fastapi import UploadFile
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import Database
+from app.gallery.live import LiveGallery
 from app.gallery.repository import lock_collection, record_change
-from app.gallery.service import LiveGallery
 from app.identify.schemas import Box, QualityOut
 from app.problems import CollectionNotFound, NoFaceEnrolled, SubjectNotFound
 from app.subjects import repository

@@ -12,10 +12,10 @@ from app.problems import IMAGE_PROBLEMS, MultipleFaces, NoFace, NoSamples
 from app.subjects.pictures import SEVERAL_FACES, Select, choose_face
 from app.subjects.schemas import VerifyAnswer
 from models.arrays import Floats
-from models.decide import fused_scores
+from models.class_means import class_means
 from models.decode import PictureRefused
 from models.embed import embed
-from models.gallery import class_means
+from models.fusion import CLASS_MEAN_WEIGHT
 from models.identifier import QueryPath, find_faces
 
 
@@ -42,7 +42,7 @@ async def verify_subject(
     services: Services,
     request_id: str,
 ) -> VerifyAnswer:
-    """Compare the face of a picture with a subject, by the score that `/identify` gives it.
+    """Compare the face of a picture with a subject: with its class mean and its best sample.
 
     Raises:
         SubjectNotFound, EmbedderMismatch: see `Galleries.find_by_subject`.
@@ -54,7 +54,7 @@ async def verify_subject(
     except KeyError:
         raise NoSamples("Enrol the subject first: it has no samples.") from None
     (probe,) = await _embed_images({"image": image}, select, services)
-    return _answer(_subject_score(probe, subject_id, templates), max_fmr, services, request_id)
+    return _answer(_subject_score(probe, templates), max_fmr, services, request_id)
 
 
 async def _embed_images(
@@ -91,16 +91,20 @@ def _embed_one_face(path: QueryPath, data: bytes, *, field: str, select: Select 
     return template
 
 
-def _subject_score(probe: Floats, subject_id: UUID, templates: Floats) -> float:
-    """Score a (d,) probe against a subject's (s, d) templates as a search would."""
-    offsets = np.array([0, len(templates)])
-    mean_scores = class_means(templates, offsets) @ probe
-    (candidate,) = fused_scores(probe, [subject_id], templates, offsets, np.array([0]), mean_scores)
-    return candidate.score
+def _subject_score(probe: Floats, templates: Floats) -> float:
+    """Score a (d,) probe against a subject's (s, d) templates, half mean and half best sample.
+
+    No subnet takes part: the prior knows what strangers' cosines are, not what subnets make of
+    them.
+    """
+    (mean,) = class_means(templates, np.array([0, len(templates)]))
+    best = (templates @ probe).max()
+    fused = CLASS_MEAN_WEIGHT * (mean @ probe) + (1 - CLASS_MEAN_WEIGHT) * best
+    return float(np.clip(fused, -1, 1))
 
 
 def _answer(score: float, max_fmr: float, services: Services, request_id: str) -> VerifyAnswer:
-    threshold = services.calibration.threshold_for_fmr(max_fmr)
+    threshold = services.prior.threshold_for_fmr(max_fmr)
     return VerifyAnswer(
         match=score >= threshold,
         score=round(score, 6),

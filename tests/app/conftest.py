@@ -49,7 +49,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 def database_url(postgres: EmbeddedPostgres) -> str:
     """A migrated, empty database."""
     with psycopg.connect(postgres.url) as connection:
-        connection.execute("TRUNCATE collections, api_keys CASCADE")
+        connection.execute("TRUNCATE collections, api_keys, erasures, secrets CASCADE")
     return postgres.url
 
 

@@ -72,14 +72,18 @@ class Service:
         return int(lock.read_text().splitlines()[0])
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
 @pytest.fixture
 def service() -> Iterator[Service]:
     # Not under pytest's folder, whose rights pytest itself resets.
     data = Path(tempfile.mkdtemp(prefix="cohort-tests-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    service = Service(data, port)
+    service = Service(data, free_port())
     yield service
     if service.process is not None and service.process.poll() is None:
         service.end(signal.SIGKILL)

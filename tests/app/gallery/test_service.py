@@ -1,6 +1,7 @@
 """Another process writes: `catch_up` must make the gallery that loading afresh would."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -10,14 +11,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.collections.repository import insert_if_new
 from app.database import Database
+from app.gallery.live import LiveGallery
 from app.gallery.repository import Label, record_change
-from app.gallery.service import Galleries, LiveGallery
+from app.gallery.service import Galleries
 from app.problems import CollectionNotFound, EmbedderMismatch, SubjectNotFound
 from app.subjects.repository import to_bytes
-from app.tables import CollectionRow, SampleRow, SubjectRow
+from app.tables import BundleRow, CollectionRow, FeedbackRow, SampleRow, SubjectRow
 from models.arrays import Floats
+from models.bundle_format import BundleInvalid
+from models.calibration import Calibration
+from models.fusion import UNTRAINED
+from models.gallery import Gallery
 from models.identifier import QueryPath
+from models.trained import Trained
 from models.zoo import EmbedderManifest
+from training.publish import BundleContents, Subnet, publish
+from training.stores.format import EmbedderIdentity
+from training.subnets.export import export_subnet
 
 RNG = np.random.default_rng(5)
 
@@ -47,9 +57,20 @@ async def collection(database: Database, embedder: EmbedderManifest) -> Collecti
 async def galleries(
     database: Database, embedder: EmbedderManifest, collection: CollectionRow
 ) -> Galleries:
-    galleries = Galleries(database, embedder)
+    galleries = galleries_on(database, embedder)
     await galleries.refresh()
     return galleries
+
+
+def galleries_on(
+    database: Database,
+    embedder: EmbedderManifest,
+    open_bundle: Callable[[str], Trained] | None = None,
+) -> Galleries:
+    def none(bundle_id: str) -> Trained:
+        raise BundleInvalid(f"{bundle_id}: there is none")
+
+    return Galleries(database, embedder, Calibration.of(embedder), open_bundle or none)
 
 
 def templates(count: int, dimension: int = 192) -> Floats:
@@ -101,8 +122,8 @@ def assert_same(one: LiveGallery, other: LiveGallery) -> None:
                 one.gallery.templates_of(subject_id)
         else:
             np.testing.assert_array_equal(one.gallery.templates_of(subject_id), expected)
-    probes = templates(5)
-    assert one.gallery.search(probes, 9) == other.gallery.search(probes, 9)
+    probes, quality = templates(5), np.ones(5, np.float32)
+    assert one.gallery.search(probes, quality, 9) == other.gallery.search(probes, quality, 9)
 
 
 async def test_catching_up_gives_what_loading_afresh_gives(
@@ -134,7 +155,7 @@ async def test_catching_up_gives_what_loading_afresh_gives(
     before = galleries.find("c")
     await galleries.catch_up(collection.id, revision=9)
 
-    afresh = Galleries(database, embedder)
+    afresh = galleries_on(database, embedder)
     await afresh.refresh()
     assert_same(galleries.find("c"), afresh.find("c"))
     assert galleries.find("c").labels[ids[1]] == Label("e", "m")
@@ -175,7 +196,7 @@ async def test_large_collections_are_loaded_in_portions(
 ) -> None:
     monkeypatch.setattr("app.gallery.repository.ROWS_AT_ONCE", 4)
     ids = [await write_subject(database, collection, templates(3)) for _ in range(7)]
-    galleries = Galleries(database, embedder)
+    galleries = galleries_on(database, embedder)
     await galleries.refresh()
     live = galleries.find("c")
     assert len(live.gallery) == 7
@@ -200,10 +221,208 @@ async def test_templates_of_another_embedder_are_loaded_but_never_used(
             update(CollectionRow).values(embedder_name="other", embedder_sha256="0")
         )
     subject_id = await write_subject(database, collection, templates(2, dimension=512))
-    galleries = Galleries(database, embedder)
+    galleries = galleries_on(database, embedder)
     await galleries.refresh()
     assert galleries.find("c").gallery.templates_of(subject_id).shape == (2, 512)
     with pytest.raises(EmbedderMismatch):
         galleries.find_usable("c")
     with pytest.raises(EmbedderMismatch):
         galleries.find_by_subject(subject_id)
+
+
+async def bundle_of(
+    database: Database, live: LiveGallery, embedder: EmbedderManifest, folder: Path
+) -> Trained:
+    """Publish a bundle of one subnet that knows the collection as it is now, and store its row."""
+    ids = list(live.labels)
+    means = np.stack([live.gallery.templates_of(each).mean(axis=0) for each in ids])
+    net = folder / f"net-{live.gallery.revision}.onnx"
+    net.write_bytes(export_subnet(means))
+    contents = BundleContents(
+        embedder=EmbedderIdentity(embedder.name, embedder.sha256),
+        subject_ids=[str(each) for each in ids],
+        class_means=means / np.linalg.norm(means, axis=1, keepdims=True),
+        imprinted=np.zeros(len(ids), np.bool_),
+        subnets=[Subnet(net, np.arange(len(ids), dtype=np.int32))],
+        calibration={"fusion": UNTRAINED.to_json()},
+        evaluation={},
+        seed=0,
+        synthetic=False,
+        watermark=live.gallery.revision,
+        collection=str(live.collection_id),
+    )
+    place = folder / f"bundle-{live.gallery.revision}"
+    publish(contents, place)
+    trained = Trained.open(place, embedder=embedder, memory_limit_bytes=2**20)
+    async with database.transaction() as session:
+        await session.execute(
+            insert(BundleRow).values(
+                id=trained.id,
+                collection_id=live.collection_id,
+                watermark=trained.watermark,
+                classes=len(ids),
+                subnets=1,
+                metrics={},
+                active=False,
+            )
+        )
+    return trained
+
+
+async def make_active(database: Database, bundle_id: str | None) -> None:
+    async with database.transaction() as session:
+        await session.execute(update(BundleRow).values(active=False))
+        if bundle_id is not None:
+            statement = update(BundleRow).where(BundleRow.id == bundle_id)
+            await session.execute(statement.values(active=True))
+
+
+def sources(gallery: Gallery, probes: Floats) -> list[str]:
+    found = gallery.search(probes, np.ones(len(probes), np.float32), 1)
+    return [each.candidates[0].source for each in found]
+
+
+async def test_a_bundle_is_taken_up_with_all_that_came_after_its_training(
+    database: Database,
+    galleries: Galleries,
+    collection: CollectionRow,
+    embedder: EmbedderManifest,
+    tmp_path: Path,
+) -> None:
+    rows = templates(5)
+    ids = [await write_subject(database, collection, row[None]) for row in rows]
+    await galleries.catch_up(collection.id)
+    trained = await bundle_of(database, galleries.find("c"), embedder, tmp_path)
+    async with database.transaction() as session:  # after the watermark
+        await session.execute(delete(SubjectRow).where(SubjectRow.id == ids[0]))
+        await record_change(
+            session, collection_id=collection.id, subject_id=ids[0], kind="subject_deleted"
+        )
+    async with database.transaction() as session:
+        await write_sample(session, ids[1], rows[1])
+        await record_change(
+            session, collection_id=collection.id, subject_id=ids[1], kind="samples_added"
+        )
+    async with database.transaction() as session:
+        await record_change(
+            session, collection_id=collection.id, subject_id=ids[2], kind="subject_updated"
+        )
+    newcomer = templates(1)
+    await write_subject(database, collection, newcomer)
+
+    await galleries.activate(collection.id, trained)
+    assert galleries.find("c").bundle_id is None  # nobody has committed it
+    await make_active(database, trained.id)
+    await galleries.activate(collection.id, trained)
+    live = galleries.find("c")
+    assert live.bundle_id == trained.id
+    assert live.gallery.revision == 9
+    probes = np.concatenate([rows[1:], newcomer])
+    assert sources(live.gallery, probes) == ["live", "bundle", "bundle", "bundle", "live"]
+    with pytest.raises(KeyError):
+        live.gallery.templates_of(ids[0])
+
+    afresh = galleries_on(database, embedder, lambda _: trained)
+    await afresh.refresh()
+    assert_same(live, afresh.find("c"))
+    assert afresh.find("c").bundle_id == trained.id
+
+    # A new name is no reason to search a trained subject as a live one.
+    async with database.transaction() as session:
+        await record_change(
+            session, collection_id=collection.id, subject_id=ids[3], kind="subject_updated"
+        )
+    await galleries.catch_up(collection.id)
+    assert sources(galleries.find("c").gallery, probes)[2] == "bundle"
+
+
+async def test_another_process_activates_and_deactivates(
+    database: Database,
+    galleries: Galleries,
+    collection: CollectionRow,
+    embedder: EmbedderManifest,
+    tmp_path: Path,
+) -> None:
+    for row in templates(3):
+        await write_subject(database, collection, row[None])
+    await galleries.catch_up(collection.id)
+    trained = await bundle_of(database, galleries.find("c"), embedder, tmp_path)
+    other = galleries_on(database, embedder, lambda _: trained)
+    await other.refresh()
+    assert other.find("c").bundle_id is None
+    await make_active(database, trained.id)
+    await other.refresh()
+    assert other.find("c").bundle_id == trained.id
+    await make_active(database, None)
+    await other.refresh()
+    assert other.find("c").bundle_id is None
+    assert len(other.find("c").gallery) == 3
+
+
+async def test_a_damaged_bundle_leaves_the_service_without_one(
+    database: Database,
+    galleries: Galleries,
+    collection: CollectionRow,
+    embedder: EmbedderManifest,
+    tmp_path: Path,
+) -> None:
+    [row] = templates(1)
+    await write_subject(database, collection, row[None])
+    await galleries.catch_up(collection.id)
+    trained = await bundle_of(database, galleries.find("c"), embedder, tmp_path)
+    await make_active(database, trained.id)
+    opened = 0
+
+    def damaged(bundle_id: str) -> Trained:
+        nonlocal opened
+        opened += 1
+        raise BundleInvalid(f"{bundle_id}: was changed")
+
+    afresh = galleries_on(database, embedder, damaged)
+    for _ in range(3):
+        await afresh.refresh()
+    assert afresh.find("c").bundle_id is None
+    assert sources(afresh.find("c").gallery, row[None]) == ["live"]
+    assert opened == 1
+
+
+async def test_rejections_reach_the_gallery(
+    database: Database, galleries: Galleries, collection: CollectionRow, embedder: EmbedderManifest
+) -> None:
+    rows = templates(2)
+    subject_id = await write_subject(database, collection, rows)
+    async with database.transaction() as session:
+        await session.execute(
+            insert(FeedbackRow).values(
+                collection_id=collection.id,
+                subject_id=subject_id,
+                identification_sha256=b"1",
+                verdict="rejected",
+                template=to_bytes(rows[0]),
+            )
+        )
+        await record_change(
+            session, collection_id=collection.id, subject_id=subject_id, kind="feedback_given"
+        )
+    await galleries.catch_up(collection.id)
+    afresh = galleries_on(database, embedder)
+    await afresh.refresh()
+    for each in (galleries, afresh):
+        found = each.find("c").gallery.search(rows, np.ones(2, np.float32), 1)
+        assert [search.candidates[0].rejected for search in found] == [True, False]
+
+
+async def test_thresholds_are_taken_anew_once_the_gallery_has_changed_noticeably(
+    database: Database, galleries: Galleries, collection: CollectionRow
+) -> None:
+    for row in templates(4):
+        await write_subject(database, collection, row[None])
+    await galleries.catch_up(collection.id)
+    before = galleries.find("c")
+    assert not before.is_calibrated
+    await galleries.recalibrate()
+    after = galleries.find("c")
+    assert after.is_calibrated
+    assert after.gallery is before.gallery
+    await galleries.recalibrate()
+    assert galleries.find("c") is after

@@ -48,7 +48,7 @@ async def test_an_empty_collection_knows_nobody(client: AsyncClient, picture: Pi
         "detect",
         "align",
         "embed",
-        "route",
+        "search",
         "decide",
         "total",
     }

@@ -1,0 +1,219 @@
+"""Which bundle a collection is searched with: publish, activate, delete, and clear away old ones.
+
+A bundle is active in the database first and in memory then, so a kill between the two is mended
+by the next start; other processes on the database follow within a second.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.bundles import repository
+from app.bundles.files import BundleFiles
+from app.bundles.shown import find_bundle
+from app.database import Database
+from app.erasures.repository import bundle_deleted, record_traces
+from app.gallery.service import Galleries
+from app.logs import get_logger
+from app.problems import BundleActive, BundleDamaged, BundleNotFound, CollectionNotFound
+from models.bundle_format import BundleInvalid
+from models.trained import Trained
+
+GRACE_S = 3.0
+"""For which the bundle that was active before keeps its files: requests under way finish on it, and
+other processes see the swap within a second."""
+
+log = get_logger()
+
+
+class Bundles:
+    """The published bundles of all collections."""
+
+    def __init__(
+        self, *, database: Database, galleries: Galleries, files: BundleFiles, kept: int
+    ) -> None:
+        """Hold them together.
+
+        Args:
+            database: that says which there are, and which are active.
+            galleries: that are searched.
+            files: of the bundles.
+            kept: bundles of a collection that are kept beside the active one, for going back.
+        """
+        self.files = files
+        self._database = database
+        self._galleries = galleries
+        self._kept = kept
+        self._swaps: dict[UUID, asyncio.Lock] = {}
+
+    def in_use(self, collection_id: UUID) -> str | None:
+        """Tell which bundle a collection is searched with here; None where there is none, or the
+        active one can't be used.
+        """
+        live = self._galleries.live_of(collection_id)
+        return None if live is None else live.bundle_id
+
+    async def activate(self, bundle_id: str) -> None:
+        """Have a bundle's collection searched with it from now on.
+
+        Raises:
+            BundleNotFound: there is none of this id.
+            BundleDamaged: it can't be used; what was active stays so.
+            EmbedderMismatch: its collection is another embedder's.
+        """
+        stored = await find_bundle(bundle_id, self._database)
+        self._galleries.find_usable(stored.collection)
+        collection_id = stored.row.collection_id
+        async with self._swaps.setdefault(collection_id, asyncio.Lock()):
+            trained = await self._open(bundle_id)
+            async with self._database.transaction() as session:
+                found = await repository.lock_for_change(session, collection_id)
+                if not found or await repository.lock_bundle(session, bundle_id) is None:
+                    raise BundleNotFound("The bundle was deleted meanwhile.")
+                await repository.set_active(session, collection_id, bundle_id)
+            await self._galleries.activate(collection_id, trained)
+        log.info("bundle_activated", bundle=bundle_id, collection_id=str(collection_id))
+
+    async def publish(
+        self,
+        source: Path,
+        collection_id: UUID,
+        fields: dict[str, Any],
+        finish: Callable[[AsyncSession], Awaitable[None]],
+    ) -> None:
+        """Take a training's bundle over and have its collection searched with it.
+
+        Args:
+            source: folder of the training's results; they are moved away from it.
+            collection_id: whose bundle it is.
+            fields: of its row: `id`, `watermark`, `classes`, `subnets`, `metrics`, `job_id`.
+            finish: what else is to be true with it, in the same transaction; if this raises, the
+                bundle is not published.
+
+        Raises:
+            BundleInvalid: it can't be used.
+            CollectionNotFound: the collection was deleted meanwhile.
+            OSError: the disk is full. Whatever is raised, nothing is left of the bundle.
+        """
+        bundle_id: str = fields["id"]
+        await asyncio.to_thread(self.files.adopt, source, bundle_id)
+        try:
+            trained = await asyncio.to_thread(self.files.open, bundle_id)
+            async with self._swaps.setdefault(collection_id, asyncio.Lock()):
+                async with self._database.transaction() as session:
+                    # Held to the end, so that no subject is erased between the look at who has
+                    # been erased while this was trained, and the bundle being known.
+                    if not await repository.lock_for_change(session, collection_id):
+                        raise CollectionNotFound("The collection was deleted meanwhile.")
+                    await finish(session)
+                    await repository.insert_if_new(
+                        session, fields | {"collection_id": collection_id}
+                    )
+                    await record_traces(
+                        session,
+                        collection_id,
+                        bundle_id,
+                        holds=partial(self.files.holds, bundle_id),
+                    )
+                    await repository.set_active(session, collection_id, bundle_id)
+                await self._galleries.activate(collection_id, trained)
+        except BaseException:
+            await self._discard_unknown(bundle_id)
+            raise
+        log.info("bundle_published", bundle=bundle_id, collection_id=str(collection_id))
+
+    async def delete(self, bundle_id: str) -> None:
+        """Delete a bundle, its files and what it says.
+
+        Raises:
+            BundleNotFound: there is none of this id.
+            BundleActive: its collection is searched with it.
+        """
+        stored = await find_bundle(bundle_id, self._database)
+        if stored.row.active:
+            raise _active()
+        await self._let_requests_finish(stored.row.collection_id)
+        async with self._database.transaction() as session:
+            await repository.lock_for_change(session, stored.row.collection_id)
+            row = await repository.lock_bundle(session, bundle_id)
+            if row is None:
+                raise BundleNotFound("The bundle was deleted meanwhile.")
+            if row.active:
+                raise _active()
+            await bundle_deleted(session, bundle_id)
+            await repository.delete_bundle(session, bundle_id)
+            # Before the commit: whoever is told that it is gone must not find it on the disk.
+            await asyncio.to_thread(self.files.delete, bundle_id)
+        log.info("bundle_deleted", bundle=bundle_id)
+
+    async def forget_all_of(self, session: AsyncSession, collection_id: UUID) -> Sequence[str]:
+        """Forget the bundles of a collection that is deleted, and give their ids."""
+        await repository.lock_for_change(session, collection_id)
+        bundle_ids = await repository.ids_of(session, collection_id)
+        for bundle_id in bundle_ids:
+            await bundle_deleted(session, bundle_id)
+            await repository.delete_bundle(session, bundle_id)
+        return bundle_ids
+
+    async def delete_files(self, bundle_ids: Sequence[str]) -> None:
+        """Remove the files of forgotten bundles; what a kill leaves, the next start removes."""
+        for bundle_id in bundle_ids:
+            await asyncio.to_thread(self.files.delete, bundle_id)
+
+    async def clear_away(self) -> None:
+        """Delete the bundles that nobody should go back to.
+
+        Those are, in each collection, the ones with traces of a deleted subject which the active
+        bundle does not have, and the oldest beyond the number that is kept.
+        """
+        async with self._database.snapshot() as session:
+            collection_ids = await repository.collections_with_former(session)
+        for collection_id in collection_ids:
+            for bundle_id in await self._outdated(collection_id):
+                with suppress(BundleNotFound, BundleActive):  # others have been at it
+                    await self.delete(bundle_id)
+
+    async def _outdated(self, collection_id: UUID) -> Sequence[str]:
+        async with self._database.snapshot() as session:
+            active = await repository.active_id(session, collection_id)
+            bundle_ids = await repository.ids_of(session, collection_id)
+            traces = await repository.traces(session, collection_id)
+        if active is None:
+            return []
+        borne = traces.get(active, set())
+        former = [bundle_id for bundle_id in bundle_ids if bundle_id != active]
+        return [
+            bundle_id
+            for place, bundle_id in enumerate(former)
+            if place >= self._kept or traces.get(bundle_id, set()) - borne
+        ]
+
+    async def _open(self, bundle_id: str) -> Trained:
+        try:
+            return await asyncio.to_thread(self.files.open, bundle_id)
+        except BundleInvalid as error:
+            log.error("bundle_damaged", bundle=bundle_id, reason=str(error))
+            raise BundleDamaged("The bundle can't be used; the log says why.") from error
+
+    async def _discard_unknown(self, bundle_id: str) -> None:
+        """Remove files that no row tells of: a failed commit may have been one after all."""
+        async with self._database.snapshot() as session:
+            known = await repository.all_ids(session)
+        if bundle_id not in known:
+            await asyncio.to_thread(self.files.delete, bundle_id)
+
+    async def _let_requests_finish(self, collection_id: UUID) -> None:
+        async with self._database.snapshot() as session:
+            passed = await repository.seconds_since_swap(session, collection_id)
+        if passed is not None:
+            await asyncio.sleep(max(0.0, GRACE_S - float(passed)))
+
+
+def _active() -> BundleActive:
+    return BundleActive("The collection is searched with this bundle; activate another first.")

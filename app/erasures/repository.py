@@ -1,0 +1,200 @@
+"""SQL of the erasures, and of the bundles that still hold what they learnt of the erased.
+
+`record_traces` and `bundle_deleted` need the collection's lock (app/bundles/repository.py): whoever
+deletes a subject keeps that lock from being taken, so neither misses what the other writes.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, case, exists, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.gallery.repository import ChangeKind
+from app.paging import Position
+from app.tables import (
+    BundleRow,
+    ChangeRow,
+    ErasureBundleRow,
+    ErasureRow,
+    FeedbackRow,
+    JobRow,
+    SampleRow,
+    SubjectRow,
+    VariantRow,
+)
+
+DELETED: ChangeKind = "subject_deleted"
+
+
+class StoredErasure(NamedTuple):
+    """A receipt, and since when nothing is left of the subject; None: something is."""
+
+    row: ErasureRow
+    completed_at: datetime | None
+
+
+class Trace(NamedTuple):
+    """A bundle that was trained with an erased subject."""
+
+    erasure_id: UUID
+    bundle_id: str
+    active: bool
+    cleared_at: datetime | None
+
+
+async def write_receipts(
+    session: AsyncSession, *, collection_id: UUID, subject_id: UUID | None = None
+) -> Sequence[UUID]:
+    """Write the receipt of a subject, or of all of a collection, just before it is deleted.
+
+    Returns:
+        Ids of the receipts.
+    """
+
+    def how_many(*joined: ColumnElement[bool], of: type) -> ColumnElement[int]:
+        return select(func.count()).select_from(of).where(*joined).scalar_subquery()
+
+    subjects = select(
+        func.gen_random_uuid(),
+        SubjectRow.collection_id,
+        SubjectRow.id,
+        how_many(SampleRow.subject_id == SubjectRow.id, of=SampleRow),
+        how_many(
+            VariantRow.sample_id == SampleRow.id,
+            SampleRow.subject_id == SubjectRow.id,
+            of=VariantRow,
+        ),
+        how_many(FeedbackRow.subject_id == SubjectRow.id, of=FeedbackRow),
+    ).where(SubjectRow.collection_id == collection_id)
+    if subject_id is not None:
+        subjects = subjects.where(SubjectRow.id == subject_id)
+    columns = ["id", "collection_id", "subject_id", "samples", "variants", "feedback"]
+    written = await session.scalars(
+        insert(ErasureRow).from_select(columns, subjects).returning(ErasureRow.id)
+    )
+    return written.all()
+
+
+async def add_traces(session: AsyncSession, traces: Sequence[tuple[UUID, str]]) -> None:
+    """Note on receipts which bundles, by their ids, were trained with their subjects.
+
+    What is noted already stays as it is.
+    """
+    if traces:
+        await session.execute(
+            insert(ErasureBundleRow).on_conflict_do_nothing(),
+            [
+                {"erasure_id": erasure_id, "bundle_id": bundle_id}
+                for erasure_id, bundle_id in traces
+            ],
+        )
+
+
+async def record_traces(
+    session: AsyncSession, collection_id: UUID, bundle_id: str, *, holds: Callable[[UUID], bool]
+) -> None:
+    """Note a new bundle on the receipts of those who were erased while it was trained.
+
+    Args:
+        session: in which the bundle's row is there already.
+        collection_id: whose bundle it is.
+        bundle_id: its id.
+        holds: tells whether the bundle was trained with a subject; it is called in a thread.
+    """
+    watermark = select(BundleRow.watermark).where(BundleRow.id == bundle_id).scalar_subquery()
+    erased_since = (
+        select(ErasureRow.id, ErasureRow.subject_id)
+        .join(ChangeRow, ChangeRow.subject_id == ErasureRow.subject_id)
+        .where(
+            ChangeRow.collection_id == collection_id,
+            ChangeRow.revision > watermark,
+            ChangeRow.kind == DELETED,
+        )
+    )
+    erased = (await session.execute(erased_since)).all()
+    held = await asyncio.to_thread(
+        lambda: [erasure_id for erasure_id, subject_id in erased if holds(subject_id)]
+    )
+    await add_traces(session, [(erasure_id, bundle_id) for erasure_id in held])
+
+
+async def bundle_deleted(session: AsyncSession, bundle_id: str) -> None:
+    """Note on all receipts that a bundle is gone."""
+    await session.execute(
+        update(ErasureBundleRow)
+        .where(ErasureBundleRow.bundle_id == bundle_id, ErasureBundleRow.cleared_at.is_(None))
+        .values(cleared_at=func.clock_timestamp())
+    )
+
+
+async def find(session: AsyncSession, erasure_id: UUID) -> StoredErasure | None:
+    """Find a receipt."""
+    row = (await session.execute(_erasures().where(ErasureRow.id == erasure_id))).first()
+    return None if row is None else StoredErasure(*row)
+
+
+async def list_page(
+    session: AsyncSession,
+    *,
+    collection_id: UUID | None,
+    only_open: bool,
+    limit: int,
+    after: Position | None,
+) -> list[StoredErasure]:
+    """List receipts, oldest first; those that are not completed, of one collection, if asked."""
+    statement = _erasures().order_by(ErasureRow.erased_at, ErasureRow.id).limit(limit)
+    if collection_id is not None:
+        statement = statement.where(ErasureRow.collection_id == collection_id)
+    if only_open:
+        statement = statement.where(_is_open())
+    if after is not None:
+        statement = statement.where(tuple_(ErasureRow.erased_at, ErasureRow.id) > tuple_(*after))
+    return [StoredErasure(*row) for row in await session.execute(statement)]
+
+
+async def traces_of(session: AsyncSession, erasure_ids: Sequence[UUID]) -> list[Trace]:
+    """List the bundles of some receipts."""
+    rows = await session.execute(
+        select(
+            ErasureBundleRow.erasure_id,
+            ErasureBundleRow.bundle_id,
+            func.coalesce(BundleRow.active, False),
+            ErasureBundleRow.cleared_at,
+        )
+        .outerjoin(BundleRow, BundleRow.id == ErasureBundleRow.bundle_id)
+        .where(ErasureBundleRow.erasure_id.in_(erasure_ids))
+        .order_by(ErasureBundleRow.bundle_id)
+    )
+    return [Trace(*row) for row in rows]
+
+
+def _of_this() -> ColumnElement[bool]:
+    return ErasureBundleRow.erasure_id == ErasureRow.id
+
+
+def _under_way_then() -> ColumnElement[bool]:
+    """A training that had begun: until it ends, its bundle may come to hold the subject."""
+    return (JobRow.collection_id == ErasureRow.collection_id) & (
+        JobRow.created_at < ErasureRow.erased_at
+    )
+
+
+def _is_open() -> ColumnElement[bool]:
+    return exists().where(_of_this(), ErasureBundleRow.cleared_at.is_(None)) | exists().where(
+        _under_way_then(), JobRow.finished_at.is_(None)
+    )
+
+
+def _erasures() -> Select[ErasureRow, datetime | None]:
+    last_cleared = select(func.max(ErasureBundleRow.cleared_at)).where(_of_this())
+    last_trained = select(func.max(JobRow.finished_at)).where(_under_way_then())
+    # Postgres leaves NULLs out of GREATEST.
+    completed_at = func.greatest(
+        ErasureRow.erased_at, last_cleared.scalar_subquery(), last_trained.scalar_subquery()
+    )
+    return select(ErasureRow, case((_is_open(), None), else_=completed_at))

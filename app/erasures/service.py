@@ -1,0 +1,117 @@
+"""Write and show the receipts of erasures."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.bundles.repository import ids_of
+from app.database import Database
+from app.erasures import repository
+from app.erasures.repository import StoredErasure
+from app.erasures.schemas import ErasureOut, ErasurePage, Removed, TracedBundle
+from app.gallery.service import Galleries
+from app.logs import get_logger
+from app.paging import Position, read_cursor, write_cursor
+from app.problems import ErasureNotFound
+from models.bundle_format import BundleInvalid
+
+Holds = Callable[[str, UUID], bool]
+"""Tells whether a bundle, by its id, was trained with a subject; see `BundleFiles.holds`."""
+
+log = get_logger()
+
+
+async def write_receipt(
+    session: AsyncSession, *, collection_id: UUID, subject_id: UUID, holds: Holds
+) -> UUID:
+    """Write the receipt of a subject that the transaction is about to delete; give its id."""
+    (erasure_id,) = await repository.write_receipts(
+        session, collection_id=collection_id, subject_id=subject_id
+    )
+    bundle_ids = await ids_of(session, collection_id)
+    traced = await asyncio.to_thread(_that_may_hold, bundle_ids, subject_id, holds)
+    await repository.add_traces(session, [(erasure_id, bundle_id) for bundle_id in traced])
+    return erasure_id
+
+
+async def get_erasure(*, erasure_id: UUID, database: Database) -> ErasureOut:
+    """Show a receipt as it is now.
+
+    Raises:
+        ErasureNotFound: there is none of this id.
+    """
+    async with database.snapshot() as session:
+        stored = await repository.find(session, erasure_id)
+        if stored is None:
+            raise ErasureNotFound("No erasure has this id.")
+        (shown,) = await _show(session, [stored])
+    return shown
+
+
+async def list_erasures(
+    *,
+    collection: str | None,
+    only_open: bool,
+    limit: int,
+    cursor: str | None,
+    database: Database,
+    galleries: Galleries,
+) -> ErasurePage:
+    """List a page of the receipts, oldest first.
+
+    Raises:
+        CollectionNotFound: there is no such collection.
+        InvalidCursor: the cursor is not from an earlier page.
+    """
+    collection_id = None if collection is None else galleries.find(collection).collection_id
+    after = None if cursor is None else read_cursor(cursor)
+    async with database.snapshot() as session:
+        # One more than is shown tells whether there are more.
+        found = await repository.list_page(
+            session,
+            collection_id=collection_id,
+            only_open=only_open,
+            limit=limit + 1,
+            after=after,
+        )
+        shown = await _show(session, found[:limit])
+    last = Position(shown[-1].erased_at, shown[-1].erasure_id) if len(found) > limit else None
+    return ErasurePage(erasures=shown, next_cursor=last and write_cursor(last))
+
+
+def _that_may_hold(bundle_ids: Sequence[str], subject_id: UUID, holds: Holds) -> list[str]:
+    def may_hold(bundle_id: str) -> bool:
+        try:
+            return holds(bundle_id, subject_id)
+        except BundleInvalid as error:
+            # It is elsewhere, or damaged: nobody can say that the subject is not in it, and the
+            # subject has to go in any case.
+            log.warning("bundle_not_read", bundle=bundle_id, reason=str(error))
+            return True
+
+    return [bundle_id for bundle_id in bundle_ids if may_hold(bundle_id)]
+
+
+async def _show(session: AsyncSession, erasures: Sequence[StoredErasure]) -> list[ErasureOut]:
+    bundles: defaultdict[UUID, list[TracedBundle]] = defaultdict(list)
+    for trace in await repository.traces_of(session, [each.row.id for each in erasures]):
+        bundles[trace.erasure_id].append(
+            TracedBundle(
+                bundle_id=trace.bundle_id, active=trace.active, cleared_at=trace.cleared_at
+            )
+        )
+    return [
+        ErasureOut(
+            erasure_id=row.id,
+            subject_id=row.subject_id,
+            collection_id=row.collection_id,
+            removed=Removed(samples=row.samples, variants=row.variants, feedback=row.feedback),
+            erased_at=row.erased_at,
+            bundles=bundles[row.id],
+            completed_at=completed_at,
+        )
+        for row, completed_at in erasures
+    ]

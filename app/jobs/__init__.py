@@ -1,0 +1,1 @@
+"""Jobs: retrainings of a collection, each in a process of its own."""

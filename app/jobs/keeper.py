@@ -1,0 +1,97 @@
+"""What is done of itself while the service runs: dead jobs end, old bundles go, training starts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from app.bundles.service import Bundles
+from app.database import Database
+from app.gallery.live import LiveGallery
+from app.gallery.service import Galleries
+from app.jobs import repository
+from app.jobs.leftovers import clear_files, end_dead_jobs
+from app.jobs.service import Jobs
+from app.logs import describe_error, get_logger
+from app.problems import Problem
+
+LOOK_EVERY_S = 5.0
+GROWTH = 1.1
+"""After a retraining that did not lead to a new bundle, so many times as many subjects must have
+changed before the next one starts by itself."""
+
+log = get_logger()
+
+
+@asynccontextmanager
+async def keeping(
+    jobs: Jobs, bundles: Bundles, galleries: Galleries, database: Database, share: float | None
+) -> AsyncIterator[None]:
+    """Look after jobs and bundles while the block runs; in the end, the jobs are ended.
+
+    Args:
+        jobs: of this service.
+        bundles: of this service.
+        galleries: whose changes count.
+        database: of the jobs.
+        share: of its subjects that may have changed before a collection is retrained; None: it is
+            retrained only when somebody asks.
+    """
+    await end_dead_jobs(database)
+    await clear_files(database, bundles.files, jobs.folder)
+    if share is not None and not await jobs.can_train():
+        log.warning("retraining_unavailable", reason="COHORT_TRAINING_PYTHON has no torch")
+        share = None
+    task = asyncio.create_task(_keep(jobs, bundles, galleries, database, share))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await jobs.close()
+
+
+async def _keep(
+    jobs: Jobs, bundles: Bundles, galleries: Galleries, database: Database, share: float | None
+) -> None:
+    failing = False
+    while True:
+        try:
+            await end_dead_jobs(database)
+            await bundles.clear_away()
+            if share is not None:
+                await _start_where_due(share, jobs, galleries, database)
+        except Exception as error:  # noqa: BLE001  (nobody else would go on in its place)
+            if not failing:  # once an outage
+                log.error("jobs_not_kept", **describe_error(error))
+            failing = True
+        else:
+            failing = False
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _start_where_due(
+    share: float, jobs: Jobs, galleries: Galleries, database: Database
+) -> None:
+    async with database.snapshot() as session:
+        collection_ids = await repository.collection_ids(session)
+    for collection_id in collection_ids:
+        live = galleries.live_of(collection_id)
+        if live is not None and live.gallery.changed_share > share:
+            await _start_unless_in_vain(live, jobs, database)
+
+
+async def _start_unless_in_vain(live: LiveGallery, jobs: Jobs, database: Database) -> None:
+    """Start a retraining, unless one was lately started so and has led to nothing."""
+    changed = round(live.gallery.changed_share * len(live.gallery))
+    async with database.snapshot() as session:
+        if await repository.unfinished(session, live.collection_id):
+            return
+        last = await repository.last_automatic(session, live.collection_id)
+    if last is not None and last.state != "published":
+        in_vain: int = last.options["changed"]
+        if changed < GROWTH * in_vain:
+            return
+    # It can't be trained on yet, or not here, or others were faster.
+    with suppress(Problem):
+        await jobs.start(live.collection_name, automatic=changed)
