@@ -54,7 +54,8 @@ $(TRAINING): requirements/training.txt
 
 .PHONY: run
 run: setup ## Start the service on http://127.0.0.1:8000 (PORT=... for another port).
-	@exec .venv/bin/cohort serve --port $(PORT)
+	@[ ! -x .venv-training/bin/python ] || export COHORT_TRAINING_PYTHON=$${COHORT_TRAINING_PYTHON:-$$PWD/.venv-training/bin/python}; \
+	exec .venv/bin/cohort serve --port $(PORT)
 
 .PHONY: demo
 demo: setup ## Enrol and identify the pictures of tests/data and say what was seen.
@@ -128,8 +129,22 @@ bench-detect: need-LFW setup-training ## Our detector against facenet-pytorch's 
 	.venv-training/bin/python -m benchmarks.bench_detect --lfw $(LFW)
 
 .PHONY: bench-lfw
-bench-lfw: need-LFW need-PROTOCOL setup ## Verification and open-set identification on LFW (LFW=... PROTOCOL=...).
-	.venv/bin/python -m benchmarks.bench_lfw --lfw $(LFW) --protocol $(PROTOCOL)
+bench-lfw: need-LFW need-PROTOCOL setup setup-training ## Verification and open-set identification on LFW (LFW=... PROTOCOL=...).
+	.venv/bin/python -m benchmarks.bench_lfw --lfw $(LFW) --protocol $(PROTOCOL) \
+		--training-python .venv-training/bin/python
+
+.PHONY: bench-live
+bench-live: need-LFW need-PROTOCOL setup setup-training ## Half of LFW's people enrolled live, before and after a retraining (LFW=... PROTOCOL=...).
+	.venv/bin/python -m benchmarks.bench_live --lfw $(LFW) --protocol $(PROTOCOL) \
+		--training-python .venv-training/bin/python
+
+.PHONY: bench-fpir
+bench-fpir: need-LFW need-PROTOCOL setup ## Strangers who pass against how many were to, on LFW (LFW=... PROTOCOL=...).
+	.venv/bin/python -m benchmarks.bench_fpir --lfw $(LFW) --protocol $(PROTOCOL)
+
+.PHONY: bench-swap
+bench-swap: setup setup-training ## Bundles swapped under load, and what a retraining costs those who identify.
+	.venv-training/bin/python -m benchmarks.bench_swap --service-python .venv/bin/python
 
 .PHONY: bench-latency
 bench-latency: need-LFW need-PROTOCOL setup setup-training ## Milliseconds a request, requests a second (LFW=... PROTOCOL=...).
@@ -150,3 +165,13 @@ bench-hard: need-LFW need-PROTOCOL setup-training ## The same scenarios with har
 .PHONY: bench-epochs
 bench-epochs: need-STORE setup-training ## Seconds an epoch and memory at 50,000 synthetic classes, flat and in subnets (STORE=...).
 	.venv-training/bin/python -m benchmarks.bench_epochs --store $(STORE)
+
+.PHONY: bench-retrain
+bench-retrain: setup-training ## Subnets trained and figures after 1 % of 10,000 synthetic subjects changed, against a full retraining.
+	.venv-training/bin/python -m benchmarks.bench_retrain
+
+.PHONY: bench-scale
+bench-scale: N ?= 1000000
+bench-scale: OUT := var/bench-scale
+bench-scale: setup-training ## Searching a bundle of N synthetic classes: milliseconds, memory, what is missed (N=... OUT=...).
+	.venv-training/bin/python -m benchmarks.bench_scale --classes $(N) --out $(OUT)

@@ -22,9 +22,9 @@ import onnxruntime as ort
 import psutil
 from rich.progress import track
 
-from benchmarks.bench_lfw import enrol_all
 from benchmarks.lfw import open_set
 from benchmarks.report import write_results
+from benchmarks.searches import enrol_all
 from benchmarks.service import Service, running_service
 from models.align import align
 from models.arrays import Picture
@@ -54,8 +54,7 @@ def main() -> None:
     configure_threads(1)
     # Variants are for the trainer: making them would only lengthen the preparation.
     with running_service(arguments.service_python, {"COHORT_ENROLL_VARIANTS": "0"}) as service:
-        rejected = enrol_all(service, protocol)
-        figures = {"gallery_subjects": float(len(protocol.gallery) - rejected)}
+        figures = {"gallery_subjects": float(len(enrol_all(service, protocol.gallery)))}
         figures |= in_turn(service, pictures)
         figures |= under_load(service, pictures)
     write_results("latency", figures)

@@ -1,88 +1,92 @@
 """Accuracy on Labeled Faces in the Wild: verification, and open-set identification over HTTP.
 
 make bench-lfw LFW=<folder of people> PROTOCOL=<folder with pairs.txt, lfw-same-person.tsv>
+
+Identification first without a bundle; then the collection is retrained by the service, and the
+same probes are searched again. Beside both stands exact search: every probe against the class
+means of the pictures that were enrolled, as a plain product of matrices.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import local
-from typing import Any, TypeVar
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
-from benchmarks.lfw import OpenSet, open_set, read_pairs
+from benchmarks.demands import Demand, show
+from benchmarks.lfw import TARGET_SIZE, OpenSet, Pair, open_set, read_pairs
 from benchmarks.measures import auc, ten_fold_accuracy
+from benchmarks.outcome import Outcome, exact_search
 from benchmarks.report import write_results
-from benchmarks.service import Client, Service, running_service
+from benchmarks.retraining import begin, figures_of, follow
+from benchmarks.searches import Answers, enrol_all
+from benchmarks.service import running_service
+from benchmarks.side_by_side import paired_figures, side_by_side
+from models.arrays import Floats
 from models.identifier import QueryPath
 from training.embedding.pictures import centre_templates
-from training.searching.open_set import fnir, threshold_at_fpir
 
-FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
-CLIENTS = 4
 TARGET_FPIR = 0.01
 """The default of the service, which is asked for no other."""
-LISTED = 20
-"""Candidates asked for: beyond rank 1 they only tell apart a low mate from an absent one."""
+LEAST_RANK1 = 0.976
+LARGEST_FNIR = 0.105
+"""At an FPIR of 1 %."""
+LARGEST_FPIR = 1.35 * TARGET_FPIR
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Search:
-    """What the service said of the face nearest to the centre of one probe picture."""
-
-    found: bool
-    decision: str
-    candidates: list[dict[str, Any]]
-
-    @property
-    def top_score(self) -> float:
-        return float(self.candidates[0]["score"]) if self.candidates else -np.inf
-
-    def rank_of(self, external_id: str) -> int:
-        """Rank of a subject from 1; 0 where it isn't listed."""
-        listed = [candidate["external_id"] for candidate in self.candidates]
-        return listed.index(external_id) + 1 if external_id in listed else 0
-
-    def score_of(self, external_id: str) -> float:
-        rank = self.rank_of(external_id)
-        return float(self.candidates[rank - 1]["score"]) if rank else -np.inf
+Templates = Mapping[Path, Floats | None]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lfw", type=Path, required=True, help="folder with one folder a person")
     parser.add_argument("--protocol", type=Path, required=True, help="folder with pairs.txt")
+    parser.add_argument("--training-python", type=Path, required=True, help="has torch")
     arguments = parser.parse_args()
-    figures = verification(arguments.lfw, arguments.protocol)
-    figures |= identification(open_set(arguments.lfw, arguments.protocol))
-    of_three = identification(open_set(arguments.lfw, arguments.protocol, samples=3))
-    figures |= {f"{name}_three_samples": value for name, value in of_three.items()}
-    write_results("lfw", figures)
-
-
-def verification(folder: Path, protocol: Path) -> dict[str, float]:
-    """View 2: ten folds, the threshold of each taken from the other nine."""
-    pairs = read_pairs(protocol, folder)
-    pictures = sorted({file for pair in pairs for file in (pair.first, pair.second)})
-    templates = dict(
-        zip(
-            pictures,
-            track(
-                centre_templates(QueryPath.open(), pictures),
-                total=len(pictures),
-                description="templates for verification",
-            ),
-            strict=True,
-        )
+    pairs = read_pairs(arguments.protocol, arguments.lfw)
+    one = open_set(arguments.lfw, arguments.protocol)
+    three = open_set(arguments.lfw, arguments.protocol, samples=3)
+    templates = templates_of(
+        [
+            *(picture for pair in pairs for picture in (pair.first, pair.second)),
+            *pictures_of(one),
+            *pictures_of(three),
+        ]
     )
+    figures = verification(pairs, templates)
+    tables = []
+    for protocol, suffix, infix in ((one, "", ""), (three, "_three_samples", "three_")):
+        compared = identification(protocol, templates, arguments.training_python)
+        figures |= {f"{name}{suffix}": value for name, value in compared.without.items()}
+        figures |= {f"bundle_{infix}{name}": value for name, value in compared.bundle.items()}
+        figures |= {f"exact_{infix}{name}": value for name, value in compared.exact.items()}
+        tables.append(compared.table)
+    write_results("lfw", figures)
+    for table in tables:
+        Console().print(table)
+    sys.exit(show(demands(figures)))
+
+
+def pictures_of(protocol: OpenSet) -> list[Path]:
+    """All that are enrolled or searched with."""
+    enrolled = [picture for pictures in protocol.gallery.values() for picture in pictures]
+    return [*enrolled, *(picture for _, picture in protocol.mated), *protocol.non_mated]
+
+
+def templates_of(pictures: Iterable[Path]) -> dict[Path, Floats | None]:
+    """The template of each picture's face nearest to the centre; None where there is no face."""
+    different = sorted(set(pictures))
+    made = centre_templates(QueryPath.open(), different)
+    told = track(made, total=len(different), description="templates")
+    return dict(zip(different, told, strict=True))
+
+
+def verification(pairs: Sequence[Pair], templates: Templates) -> dict[str, float]:
+    """View 2: ten folds, the threshold of each taken from the other nine."""
 
     def score(first: Path, second: Path) -> float:
         one, other = templates[first], templates[second]
@@ -91,94 +95,107 @@ def verification(folder: Path, protocol: Path) -> dict[str, float]:
     scores = np.array([score(pair.first, pair.second) for pair in pairs])
     mated = np.array([pair.mated for pair in pairs])
     accuracies = ten_fold_accuracy(scores, mated, np.array([pair.fold for pair in pairs]))
+    pictures = {picture for pair in pairs for picture in (pair.first, pair.second)}
     return {
         "verification_accuracy": float(accuracies.mean()),
         "verification_accuracy_std": float(accuracies.std()),
         "verification_auc": auc(scores, mated),
-        "verification_pictures_without_face": sum(row is None for row in templates.values()),
+        "verification_pictures_without_face": sum(templates[each] is None for each in pictures),
     }
 
 
-def identification(protocol: OpenSet) -> dict[str, float]:
+@dataclass(frozen=True)
+class Compared:
+    """One gallery without a bundle, with one, and searched exactly."""
+
+    without: dict[str, float]
+    bundle: dict[str, float]
+    exact: dict[str, float]
+    table: Table
+
+
+def identification(protocol: OpenSet, templates: Templates, training_python: Path) -> Compared:
     """The open-set protocol, every picture through the HTTP API of a service of its own."""
-    mated_names = [name for name, _ in protocol.mated]
-    with running_service(sys.executable) as service:
-        rejected = enrol_all(service, protocol)
-        mated = search_all(service, [file for _, file in protocol.mated], "mated probes")
-        non_mated = search_all(service, protocol.non_mated, "strangers")
+    settings = {"COHORT_TRAINING_PYTHON": str(training_python.absolute())}
+    with running_service(sys.executable, settings) as service:
+        enrolled = enrol_all(service, protocol.gallery)
+        before = Answers.ask(service, protocol.mated, protocol.non_mated, bundle=None)
+        client = service.client()
+        job = follow(client, begin(client, target_size=TARGET_SIZE))
+        after = Answers.ask(service, protocol.mated, protocol.non_mated, bundle=job["bundle_id"])
+    without, bundle = Outcome.of(before), Outcome.of(after)
+    exact = exact_search(
+        {
+            name: [row for row in map(templates.get, pictures) if row is not None]
+            for name, pictures in enrolled.items()
+        },
+        [(name, templates[picture]) for name, picture in protocol.mated],
+        [templates[picture] for picture in protocol.non_mated],
+    )
+    return Compared(
+        without={
+            "gallery_subjects": len(enrolled),
+            "enrolments_rejected": len(protocol.gallery) - len(enrolled),
+            "mated_probes": len(protocol.mated),
+            "non_mated_probes": len(protocol.non_mated),
+            "probes_without_face": sum(not each.found for each in before.all),
+            **without.figures(),
+            "target_fpir": TARGET_FPIR,
+            **decided(before),
+        },
+        bundle={
+            **figures_of(job),
+            **bundle.figures(),
+            **decided(after),
+            "latency_ratio": median_of(after, "latency_ms") / median_of(before, "latency_ms"),
+        },
+        exact=exact.figures() | paired_figures(bundle, exact),
+        table=side_by_side(
+            f"{len(enrolled):,} subjects, {len(protocol.mated):,} mates, "
+            f"{len(protocol.non_mated):,} strangers",
+            without,
+            bundle,
+            exact,
+        ),
+    )
 
-    ranks = np.array([s.rank_of(name) for s, name in zip(mated, mated_names, strict=True)])
-    mates = np.array([s.score_of(name) for s, name in zip(mated, mated_names, strict=True)])
-    top = np.array([search.top_score for search in non_mated])
-    figures = {
-        "gallery_subjects": len(protocol.gallery) - rejected,
-        "enrolments_rejected": rejected,
-        "mated_probes": len(mated),
-        "non_mated_probes": len(non_mated),
-        "probes_without_face": sum(not search.found for search in (*mated, *non_mated)),
-        "rank1": float(np.mean(ranks == 1)),
+
+def decided(answers: Answers) -> dict[str, float]:
+    """What came of the threshold that the service chose by itself, and its milliseconds."""
+    return {
+        "observed_fpir": answers.observed_fpir,
+        "observed_fnir": answers.observed_fnir,
+        "search_ms": median_of(answers, "search_ms"),
     }
-    for fpir in FPIRS:
-        name = f"{fpir:g}".replace(".", "_")
-        figures[f"fnir_at_fpir_{name}"] = fnir(mates, ranks, threshold_at_fpir(top, fpir))
-    # The thresholds that the service chose by itself, at its default target.
-    named_right = [
-        search.decision == "match" and rank == 1 for search, rank in zip(mated, ranks, strict=True)
+
+
+def median_of(answers: Answers, name: str) -> float:
+    return float(np.median([getattr(each, name) for each in answers.all]))
+
+
+def demands(figures: Mapping[str, float]) -> list[Demand]:
+    """What must be true of identification with a bundle."""
+    kept = [
+        Demand("with a bundle, rank-1", figures["bundle_rank1"], LEAST_RANK1),
+        Demand(
+            "with a bundle, minus FNIR at FPIR 1 %",
+            -figures["bundle_fnir_at_fpir_0_01"],
+            -LARGEST_FNIR,
+        ),
+        Demand(
+            "with a bundle, minus FPIR seen at a target of 1 %",
+            -figures["bundle_observed_fpir"],
+            -LARGEST_FPIR,
+        ),
     ]
-    figures["target_fpir"] = TARGET_FPIR
-    figures["observed_fpir"] = float(np.mean([s.decision == "match" for s in non_mated]))
-    figures["observed_fnir"] = 1 - float(np.mean(named_right))
-    return figures
-
-
-def enrol_all(service: Service, protocol: OpenSet) -> int:
-    """Enrol the gallery; gives how many subjects were rejected whole."""
-
-    def enrol(client: Client, entry: tuple[str, list[Path]]) -> bool:
-        name, pictures = entry
-        # Twins are enrolled on purpose, so a likeness to somebody is no reason to refuse.
-        status, body = client.post(
-            "/enroll",
-            [("images", picture.read_bytes()) for picture in pictures],
-            {"external_id": name, "select": "center", "allow_conflict": "true"},
-        )
-        if status not in (201, 422):
-            raise RuntimeError(f"enrolment answered {status}: {body}")
-        return status == 201
-
-    enrolled = over_clients(service, enrol, list(protocol.gallery.items()), "gallery")
-    return enrolled.count(False)
-
-
-def search_all(service: Service, pictures: Sequence[Path], what: str) -> list[Search]:
-    def search(client: Client, picture: Path) -> Search:
-        body = client.identify(picture.read_bytes(), {"limit": str(LISTED)})
-        if not body["faces"]:
-            return Search(found=False, decision="unknown", candidates=[])
-        face = min(body["faces"], key=distance_to_centre)
-        return Search(found=True, decision=face["decision"], candidates=face["candidates"])
-
-    return over_clients(service, search, pictures, what)
-
-
-def distance_to_centre(face: dict[str, Any]) -> float:
-    box = face["box_normalized"]
-    return float(np.hypot(box["x"] + box["width"] / 2 - 0.5, box["y"] + box["height"] / 2 - 0.5))
-
-
-def over_clients(
-    service: Service, ask: Callable[[Client, Item], Answer], items: Sequence[Item], what: str
-) -> list[Answer]:
-    """Ask for every item over a few connections at once; answers come in the items' order."""
-    threads = local()
-
-    def with_client(item: Item) -> Answer:
-        if not hasattr(threads, "client"):
-            threads.client = service.client()
-        return ask(threads.client, item)
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        return list(track(pool.map(with_client, items), total=len(items), description=what))
+    for infix, samples in (("", "one sample"), ("three_", "three samples")):
+        for name, sign, what in (
+            ("rank1", 1, "rank-1 over exact search"),
+            ("fnir_at_fpir_0_01", -1, "FNIR at FPIR 1 % below exact search"),
+        ):
+            gain = sign * (figures[f"bundle_{infix}{name}"] - figures[f"exact_{infix}{name}"])
+            kept.append(Demand(f"{samples}: {what}", gain, 0.0))
+    return kept
 
 
 if __name__ == "__main__":

@@ -10,15 +10,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.demands import Demand, show
 from benchmarks.report import write_results
-from benchmarks.training_runs import (
-    Demand,
-    arguments,
-    evaluation_of,
-    plain,
-    recalls,
-    show,
-)
+from benchmarks.training_runs import arguments, evaluation_of, plain, recalls
 
 CLEAN = "clean"
 WORST_LOSS = -0.001

@@ -1,4 +1,6 @@
-"""Accuracy of verification, from scores."""
+"""Accuracy of verification, from scores; and how waits are spread."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,3 +41,11 @@ def auc(scores: Scores, mated: NDArray[np.bool_]) -> float:
     below = np.searchsorted(order, scores[mated], side="left")
     at_most = np.searchsorted(order, scores[mated], side="right")
     return float((below + at_most).mean() / (2 * len(order)))
+
+
+def in_percentiles(what: str, milliseconds: Sequence[float]) -> dict[str, float]:
+    """Median and 99th percentile as figures, `what` in front of their names."""
+    return {
+        f"{what}_p50_ms": float(np.percentile(milliseconds, 50)),
+        f"{what}_p99_ms": float(np.percentile(milliseconds, 99)),
+    }

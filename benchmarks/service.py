@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 START_TIMEOUT_S = 120.0
+LOG_TAIL = 4_000
+"""Characters of the service's log that an error is given."""
 
 
 class Client:
@@ -31,6 +33,10 @@ class Client:
         """Send a multipart form of JPEG pictures; give back the status and the JSON body."""
         body, boundary = multipart(files, fields or {})
         return self._ask("POST", path, body, f"multipart/form-data; boundary={boundary}")
+
+    def post_json(self, path: str, document: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Send JSON; give back the status and the JSON body."""
+        return self._ask("POST", path, json.dumps(document).encode(), "application/json")
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         return self._ask("GET", path, None, None)
@@ -116,6 +122,10 @@ def running_service(python: str, settings: Mapping[str, str] | None = None) -> I
             _wait_until_ready(process, port, log)
             key = (Path(folder) / "admin.key").read_text().strip()
             yield Service(port, key, process.pid)
+        except Exception as error:
+            # What the service has to say of it goes with the folder.
+            error.add_note(f"The service's log ends:\n{log.read_text()[-LOG_TAIL:]}")
+            raise
         finally:
             process.terminate()
             try:

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +66,6 @@ def evaluation_of(lfw: Path, protocol: Path, out: Path) -> dict[str, Any]:
     return evaluation
 
 
-@dataclass(frozen=True)
-class Demand:
-    """A bound that a figure must keep."""
-
-    what: str
-    value: float
-    least: float
-
-    @property
-    def holds(self) -> bool:
-        return self.value >= self.least
-
-
 def recalls(evaluation: Mapping[str, Any], clusters: int, probes: str) -> dict[str, float]:
     """Mean macro recall of each scenario, in [0, 1]."""
     return {
@@ -87,18 +73,6 @@ def recalls(evaluation: Mapping[str, Any], clusters: int, probes: str) -> dict[s
         for row in evaluation["identification"]
         if (row["clusters"], row["probes"]) == (clusters, probes)
     }
-
-
-def show(demands: list[Demand]) -> str | None:
-    """Print what must be true in points, and whether it is; a sentence if something isn't."""
-    for demand in demands:
-        mark = "holds" if demand.holds else "MISSED"
-        console.print(
-            f"{mark:7} {demand.what}: {100 * demand.value:+.2f} points, "
-            f"at least {100 * demand.least:+.2f}"
-        )
-    missed = [demand.what for demand in demands if not demand.holds]
-    return f"missed: {'; '.join(missed)}" if missed else None
 
 
 def plain(*words: object) -> str:

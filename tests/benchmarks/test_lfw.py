@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lfw import Pair, names_in_error, open_set, picture, read_pairs
+from benchmarks.lfw import Pair, halves, names_in_error, open_set, picture, read_pairs
 
 
 @pytest.fixture
@@ -57,6 +57,32 @@ def test_open_set_with_three_samples(folder: Path, protocol: Path) -> None:
         ("Dan", "6"),
     ]
     assert made.non_mated == [picture(folder, "Ann", 1)]
+
+
+def test_halves_share_nobody_and_probes_are_not_enrolled(folder: Path, protocol: Path) -> None:
+    picture(folder, "Fay", 1).parent.mkdir()
+    for number in range(1, 51):
+        picture(folder, "Fay", number).touch()
+    made = halves(folder, protocol, seed=0)
+    assert len(made.trained) == len(made.live) == 2
+    assert not made.trained.keys() & made.live.keys()
+    enrolled = made.trained | made.live
+    assert {name: len(pictures) for name, pictures in enrolled.items()} == {
+        "Bob": 1,
+        "Cat": 2,
+        "Dan": 3,
+        "Fay": 20,
+    }
+    assert {name: [file.stem[-2:] for file in files] for name, files in made.probes.items()} == {
+        "Bob": ["02"],
+        "Cat": ["03", "04"],
+        "Dan": ["04", "05", "06"],
+        "Fay": ["21", "22", "23"],
+    }
+    assert made.non_mated == [picture(folder, "Ann", 1)]
+    assert halves(folder, protocol, seed=0) == made
+    splits = [frozenset(halves(folder, protocol, seed=seed).live) for seed in range(10)]
+    assert len(set(splits)) > 1
 
 
 def test_pairs_come_in_ten_folds_half_of_them_mated(folder: Path, protocol: Path) -> None:
