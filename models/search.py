@@ -200,5 +200,5 @@ def _most_alike(cosines: Floats) -> NDArray[np.int64]:
     """Places of the `BY_SUBNET` highest cosines, in any order."""
     if len(cosines) <= BY_SUBNET:
         return np.arange(len(cosines))
-    places: NDArray[np.int64] = np.argpartition(-cosines, BY_SUBNET)[:BY_SUBNET]
+    places: NDArray[np.int64] = np.argpartition(cosines, -BY_SUBNET)[-BY_SUBNET:]
     return places

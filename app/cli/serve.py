@@ -1,5 +1,6 @@
 """`cohort serve`: the service in this process, until it is told to stop."""
 
+import os
 import signal
 import socket
 import sys
@@ -32,12 +33,15 @@ def serve(
     * `COHORT_DATA_DIR=/srv/cohort cohort serve --host 0.0.0.0 --port 8080`
     """
     # An orchestrator's stop is a good end, also before and after the server's own handling of it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # At first nothing is open, and an exception in the midst of the import of a compiled module
+    # would come out as that module's.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     # First of all: with a port that is taken, nobody should wait for models and database.
     listener = _listen(host, port)
     settings = load_settings()
     from app.cli.server import run
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         run(settings, listener)
     except KeyboardInterrupt:

@@ -34,8 +34,8 @@ from training.split import Split
 from training.stores.format import Kind
 from training.stores.store import EmbeddingStore
 
-MOST_PROBES = 5_000
-"""Of either kind: the standard error of a share of 1 % is 0.14 points, far less for a difference
+MOST_PROBES = 10_000
+"""Of either kind: the standard error of a share of 1 % is 0.1 points, less for a difference
 between two bundles, which are given the same probes."""
 LISTED = 16
 """Candidates among which the mate is looked for."""

@@ -19,7 +19,7 @@ def test_there_is_a_command_for_each_stage_and_the_others() -> None:
     stages = [EMBED, *(stage.name for stage in STAGES)]
     assert list(COMMANDS)[: len(stages) + 1] == ["run", *stages]
     assert set(COMMANDS) - {"run", *stages} == {
-        *("verify-bundle", "synth", "compare-synth", "calibrate-prior", "golden-mtcnn"),
+        *("retrain", "verify-bundle", "synth", "compare-synth", "calibrate-prior", "golden-mtcnn"),
         *("export-mtcnn", "export-mobilefacenet", "export-backbone"),
     }
 
