@@ -95,7 +95,7 @@ def test_the_number_of_threads_changes_no_byte(
     assert Bundle.open(tmp_path / "by-1", embedder=EMBEDDER).index.kind == "pq"
 
     monkeypatch.setattr(router, "CANDIDATES", 1)
-    monkeypatch.setattr(index_loss, "HARD_COSINE", 0.4)
+    monkeypatch.setattr(index_loss, "HARD_COSINE", 0.5)
     with pytest.raises(index_loss.IndexLossy, match=r"0\.1% is the limit"):
         publish(contents, tmp_path / "lossy")
     assert not list(tmp_path.glob("lossy*"))
