@@ -59,7 +59,7 @@ def map_class_means(path: Path, classes: int, dimension: int) -> NDArray[np.floa
     """
     if path.stat().st_size != 2 * classes * dimension:
         raise BundleInvalid(f"{path}: does not hold {classes} class means of {dimension} values")
-    means: NDArray[np.float16] = np.memmap(path, "<f2", "r").reshape(classes, dimension)
+    means: NDArray[np.float16] = _plain(np.memmap(path, "<f2", "r").reshape(classes, dimension))
     for start, stop in _blocks(classes):
         if ((means[start:stop].view(np.uint16) & _EXPONENT) == _EXPONENT).any():
             raise BundleInvalid(f"{path}: has values that are not finite")
@@ -149,11 +149,18 @@ def _finds(index: ClassMeanIndex) -> bool:
 
 def _mapped(path: Path) -> NDArray[Any]:
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        return _plain(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError as error:
         raise BundleInvalid(f"{path}: is missing") from error
     except (OSError, ValueError) as error:
         raise BundleInvalid(f"{path}: is not an array ({error})") from error
+
+
+def _plain(mapped: NDArray[Any]) -> NDArray[Any]:
+    """The same map without numpy's class for maps, which takes 10 us at each indexing: a search of
+    a million classes was 0.15 ms slower.
+    """
+    return mapped.view(np.ndarray)
 
 
 def _blocks(length: int, overlap: int = 0) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models import bundle_files
 from models.bundle import Bundle, find_rows, read_subject_ids
@@ -33,6 +34,14 @@ FILES = [*file_names(len(SUBNET_CLASSES)), "manifest.json"]
 def folder(tmp_path: Path) -> Path:
     publish(bundle_contents(tmp_path), tmp_path / "bundle")
     return tmp_path / "bundle"
+
+
+def is_mapped(array: NDArray[Any]) -> bool:
+    """Whether an array is a view of a memory map."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return isinstance(base, np.memmap)
 
 
 def refused(folder: Path, file: str, what: str = "") -> None:
@@ -95,7 +104,7 @@ def test_subjects_are_looked_up(folder: Path) -> None:
 
 def test_who_is_in_a_bundle_can_be_read_without_opening_it(folder: Path, tmp_path: Path) -> None:
     ids = read_subject_ids(folder)
-    assert isinstance(ids, np.memmap)
+    assert is_mapped(ids)
     assert find_rows(ids, ["subject-3", "nobody"]).tolist() == [2, -1]
     with pytest.raises(BundleInvalid, match=r"subject_ids\.npy: is missing"):
         read_subject_ids(tmp_path / "nothing")
@@ -112,7 +121,7 @@ def test_the_index_finds_each_class_mean(folder: Path) -> None:
 
 def test_class_means_are_mapped_and_cannot_be_written_to(folder: Path) -> None:
     means = Bundle.open(folder, embedder=EMBEDDER).class_means
-    assert isinstance(means, np.memmap)
+    assert is_mapped(means)
     with pytest.raises(ValueError, match="read-only"):
         means[0, 0] = 1
 
