@@ -90,6 +90,7 @@ class Gallery:
         changed: Collection[UUID],
     ) -> Self:
         templates = {subject: rows for subject, rows in templates.items() if len(rows)}
+        changed = frozenset(changed)
         layers: list[Layer] = []
         if trained is not None:
             ids = [subject for subject in templates if subject not in changed]
@@ -166,12 +167,22 @@ class Gallery:
         bundle = None if self.trained is None else self.trained.bundle
         # The overlay is copied at every change and the live layer only when it is folded in: with
         # this bound both cost about the same in the long run.
+        attachments = {
+            subject: nearest
+            for subject, nearest in overlay.attachments().items()
+            if subject not in touched
+        }
         if len(newest) + len(live.hidden) > 256 + 4 * isqrt(len(live.subjects)):
             settled[-1] = Layer.build(
-                live.templates() | newest, self.dimension, bundle, like=live.index
+                live.templates() | newest,
+                self.dimension,
+                bundle,
+                like=live.index,
+                attachments=live.attachments() | attachments,
             )
             newest = {}
-        return replace(kept, layers=(*settled, Layer.build(newest, self.dimension, bundle)))
+        latest = Layer.build(newest, self.dimension, bundle, attachments=attachments)
+        return replace(kept, layers=(*settled, latest))
 
     def with_trained(self, trained: Trained | None, changed: Collection[UUID]) -> "Gallery":
         """Lay the same subjects over another bundle, or over none.

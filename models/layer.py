@@ -78,11 +78,10 @@ class Memberships:
     """(E,) output of the cluster's subnet, or `IMPRINTED`."""
 
     @classmethod
-    def attached(cls, means: Floats, bundle: Bundle) -> Self:
-        """Put each of (n, d) class means into the clusters of its nearest class of a bundle."""
-        nearest = bundle.index.search(means, 1).rows[:, 0] if len(means) else np.empty(0, np.int64)
+    def attached(cls, nearest: NDArray[np.int64], bundle: Bundle) -> Self:
+        """Put subjects into the clusters of (n,) classes of a bundle."""
         entries, owners = entries_of(bundle.class_offsets, nearest)
-        counts = np.bincount(owners, minlength=len(means))
+        counts = np.bincount(owners, minlength=len(nearest))
         return cls(
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             clusters=bundle.class_clusters[entries],
@@ -129,6 +128,8 @@ class Layer:
     """None: there is no bundle, hence no clusters."""
     hidden: frozenset[int] = frozenset()
     """Rows of subjects that are gone or stand, changed, in a later layer."""
+    nearest: NDArray[np.int64] | None = field(default=None, repr=False)
+    """(N,) row in the bundle of the class that each is attached to; None for the bundle's own."""
 
     @classmethod
     def build(
@@ -138,6 +139,7 @@ class Layer:
         bundle: Bundle | None,
         *,
         like: ClassMeanIndex | None = None,
+        attachments: Mapping[UUID, int] | None = None,
     ) -> Self:
         """Index subjects; one without any sample is left out, for nothing can find it.
 
@@ -146,6 +148,7 @@ class Layer:
             dimension: d, needed where there is no template.
             bundle: to whose clusters they are attached.
             like: an index of nearly the same subjects, whose codes may be used again.
+            attachments: `Layer.attachments` of subjects that are as they were.
         """
         templates = {subject: rows for subject, rows in templates.items() if len(rows)}
         counts = [len(rows) for rows in templates.values()]
@@ -156,12 +159,18 @@ class Layer:
             else np.empty((0, dimension), np.float32)
         )
         means = class_means(samples, offsets)
+        nearest = None
+        if bundle is not None:
+            nearest = _nearest_classes(tuple(templates), means, bundle, attachments or {})
         return cls(
             subjects=ListedSubjects(tuple(templates)),
             samples=samples,
             offsets=offsets,
             index=ClassMeanIndex.build(means, like=like),
-            memberships=None if bundle is None else Memberships.attached(means, bundle),
+            memberships=(
+                None if bundle is None or nearest is None else Memberships.attached(nearest, bundle)
+            ),
+            nearest=nearest,
         )
 
     @classmethod
@@ -224,6 +233,16 @@ class Layer:
             if row not in self.hidden
         }
 
+    def attachments(self) -> dict[UUID, int]:
+        """The class of the bundle that each who can be found is attached to."""
+        if self.nearest is None:
+            return {}
+        return {
+            self.subjects.id_of(row): nearest
+            for row, nearest in enumerate(self.nearest.tolist())
+            if row not in self.hidden
+        }
+
     def route(self, probes: Floats, count: int) -> Routes:
         """Find the nearest class means of (P, d) unit probes, hidden ones passed over."""
         return self.index.search(probes, count, self.passed_over)
@@ -239,3 +258,14 @@ class Layer:
         firsts = np.searchsorted(owners, np.arange(len(rows)))
         best: Floats = np.maximum.reduceat(cosines, firsts)
         return best
+
+
+def _nearest_classes(
+    subject_ids: Sequence[UUID], means: Floats, bundle: Bundle, known: Mapping[UUID, int]
+) -> NDArray[np.int64]:
+    """(N,) row of the class mean of a bundle that is nearest to each of (N, d) class means."""
+    nearest = np.array([known.get(subject, -1) for subject in subject_ids], np.int64)
+    unknown = np.flatnonzero(nearest < 0)
+    if len(unknown):
+        nearest[unknown] = bundle.index.search(means[unknown], 1).rows[:, 0]
+    return nearest

@@ -53,6 +53,11 @@ def configure_threads(threads: int) -> None:
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
     cv2.setNumThreads(threads)
+    configure_searches(threads)
+
+
+def configure_searches(threads: int) -> None:
+    """Limit faiss in the calling thread, and nothing else, to `threads` threads, at least 1."""
     # faiss is absent where nets are only exported and checked, so it is imported where it is used.
     import faiss
 

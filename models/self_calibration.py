@@ -85,13 +85,8 @@ class SelfCalibration:
 
     @classmethod
     def of(cls, prior: Calibration, gallery: Gallery) -> Self:
-        """Calibrate by the gallery's own samples; the same gallery gives the same numbers.
-
-        Raises:
-            ValueError: the probability of the gallery's bundle can't be read.
-        """
-        told = gallery.trained and gallery.trained.bundle.calibration.get("probability")
-        curve = Probability.of_json(told) if told else prior.probability
+        """Calibrate by the gallery's own samples; the same gallery gives the same numbers."""
+        curve = None if gallery.trained is None else gallery.trained.probability
         return cls.of_searches(prior, collect(gallery), curve)
 
     @classmethod

@@ -8,6 +8,7 @@ from models.arrays import Floats
 from models.bundle import Bundle
 from models.bundle_format import CALIBRATION, BundleInvalid, Identity
 from models.fusion import Fusion
+from models.probability import Probability
 from models.subnets import Subnets
 
 
@@ -18,6 +19,8 @@ class Trained:
     bundle: Bundle
     subnets: Subnets
     fusion: Fusion
+    probability: Probability | None = None
+    """None: there was nothing to fit it to, so the prior's is used."""
 
     @classmethod
     def open(
@@ -42,17 +45,20 @@ class Trained:
         """Take an opened bundle; its subnets are opened when they are needed.
 
         Raises:
-            BundleInvalid: its calibration does not say how scores are joined.
+            BundleInvalid: its calibration does not say how to decide.
         """
+        told = bundle.calibration
         try:
-            fusion = Fusion.of_json(bundle.calibration["fusion"])
+            fusion = Fusion.of_json(told["fusion"])
+            fitted = told.get("probability")
+            probability = None if fitted is None else Probability.of_json(fitted)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleInvalid(
-                f"{bundle.folder / CALIBRATION}: does not say how scores are joined ({error})"
+                f"{bundle.folder / CALIBRATION}: does not say how to decide ({error!r})"
             ) from error
         files = [bundle.subnet_file(number) for number in range(bundle.cluster_count)]
         subnets = Subnets(files, memory_limit_bytes=memory_limit_bytes, threads=threads)
-        return cls(bundle, subnets, fusion)
+        return cls(bundle, subnets, fusion, probability)
 
     @property
     def id(self) -> str:

@@ -5,8 +5,8 @@ without `catch_up` having succeeded. Both are seen within about `POLL_S`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from app.gallery.service import Galleries
 from app.logs import describe_error, get_logger
@@ -20,27 +20,35 @@ log = get_logger()
 @asynccontextmanager
 async def following(galleries: Galleries) -> AsyncIterator[None]:
     """Follow the database while the block runs."""
-    task = asyncio.create_task(_follow(galleries))
+    # Apart from each other: opening a bundle or taking thresholds anew can take long, and who was
+    # deleted elsewhere must not be answered meanwhile.
+    tasks = [
+        asyncio.create_task(_again_and_again(name, step))
+        for name, step in (
+            ("refreshed", galleries.refresh),
+            ("bundles_followed", galleries.follow_activations),
+            ("recalibrated", galleries.recalibrate),
+        )
+    ]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _follow(galleries: Galleries) -> None:
+async def _again_and_again(name: str, step: Callable[[], Awaitable[None]]) -> None:
     failing = False
     while True:
         await asyncio.sleep(POLL_S)
         try:
-            await galleries.refresh()
-            await galleries.recalibrate()
+            await step()
         except Exception as error:  # noqa: BLE001  (nobody else would go on in its place)
             if not failing:  # once an outage, not each second
-                log.error("galleries_not_refreshed", **describe_error(error))
+                log.error(f"galleries_not_{name}", **describe_error(error))
             failing = True
         else:
             if failing:
-                log.info("galleries_refreshed_again")
+                log.info(f"galleries_{name}_again")
             failing = False

@@ -99,16 +99,15 @@ class LiveGallery:
             for subject_id, templates in present.items()
             if not _holds(self.gallery, subject_id, templates)
         }
-        return replace(
-            self,
-            gallery=self.gallery.with_changes(
-                upserts,
-                changed - set(present),
-                revision=revision,
-                rejected=_without(self.gallery.rejected, changed) | stored.rejected,
-            ),
-            labels=_without(self.labels, changed) | stored.labels,
+        gallery = self.gallery.with_changes(
+            upserts,
+            changed - set(present),
+            revision=revision,
+            rejected=_without(self.gallery.rejected, changed) | stored.rejected,
         )
+        # Counted here, in a thread: the first request that asks for it would wait with all others.
+        gallery.comparisons  # noqa: B018
+        return replace(self, gallery=gallery, labels=_without(self.labels, changed) | stored.labels)
 
     def with_trained(
         self, trained: Trained | None, changed: Collection[UUID], prior: Calibration

@@ -9,6 +9,7 @@ brings thresholds up to date; app/gallery/follower.py calls both each second.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
@@ -23,12 +24,15 @@ from app.problems import CollectionNotFound, EmbedderMismatch, SubjectNotFound
 from app.tables import CollectionRow
 from models.bundle_format import BundleInvalid
 from models.calibration import Calibration
-from models.runtime import configure_threads
+from models.runtime import NetInvalid, configure_searches
 from models.trained import Trained
 from models.zoo import EmbedderManifest
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+UNUSABLE = (BundleInvalid, NetInvalid, OSError)
+"""What opening a bundle, and searching with it for the first time, can come to."""
 
 log = get_logger()
 
@@ -61,7 +65,9 @@ class Galleries:
         self._activations: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._dropped: set[UUID] = set()
         self._unusable: set[str] = set()
-        """Bundles that could not be opened: they are complained of once."""
+        """Bundles that are not tried again."""
+        self._complained: set[str] = set()
+        """Bundles that could not be used: it is said once."""
 
     async def refresh(self) -> None:
         """Hold the collections that the database holds, each at least as it is now.
@@ -81,7 +87,14 @@ class Galleries:
                 await self._load(collection.row.id)
                 continue
             await self.catch_up(collection.row.id, revision=collection.row.revision)
-            if live.bundle_id != collection.bundle_id:
+
+    async def follow_activations(self) -> None:
+        """Take up the bundles that other processes have made the active ones."""
+        async with self._database.transaction() as session:
+            stored = await repository.list_collections(session)
+        for collection in stored:
+            live = self._live.get(collection.row.id)
+            if live is not None and live.bundle_id != collection.bundle_id:
                 await self._follow_activation(collection.row.id)
 
     async def _load(self, collection_id: UUID) -> None:
@@ -98,9 +111,17 @@ class Galleries:
             stored = await repository.load_subjects(
                 session, collection_id, dimension=self._embedder.dimension
             )
-        self._put(
-            await _aside(LiveGallery.build, collection.row, stored, self._prior, trained, changed)
-        )
+        build = partial(LiveGallery.build, collection.row, stored, self._prior)
+        try:
+            live = await _aside(build, trained, changed)
+        except UNUSABLE as error:
+            if trained is None:
+                raise
+            self._complain(trained.id, error)
+            live = await _aside(build)
+        self._put(live)
+        # Whoever deleted somebody meanwhile had no gallery here to catch up.
+        await self.catch_up(collection_id)
 
     async def _opened(self, bundle_id: str | None) -> Trained | None:
         """The active bundle; None if there is none, or it can't be used: then we go on without."""
@@ -108,11 +129,18 @@ class Galleries:
             return None
         try:
             return await _aside(self._open_bundle, bundle_id)
-        except (BundleInvalid, OSError) as error:
-            self._unusable.add(bundle_id)
+        except UNUSABLE as error:
+            self._complain(bundle_id, error)
+            return None
+
+    def _complain(self, bundle_id: str, error: Exception) -> None:
+        if bundle_id not in self._complained:
             # The message names a file and says what is wrong with it; it holds nothing of anybody.
             log.error("bundle_unusable", bundle=bundle_id, reason=str(error))
-            return None
+        self._complained.add(bundle_id)
+        # What is wrong with a file stays so; a disk that can't be read may come back.
+        if not isinstance(error, OSError):
+            self._unusable.add(bundle_id)
 
     async def activate(self, collection_id: UUID, trained: Trained | None) -> None:
         """Search a collection with another bundle from now on, or with none.
@@ -286,7 +314,7 @@ async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do what takes long in a thread, on one processor: requests need the others."""
 
     def on_one_thread() -> T:
-        configure_threads(1)
+        configure_searches(1)
         return work(*args, **kwargs)
 
     return await asyncio.to_thread(on_one_thread)

@@ -204,8 +204,7 @@ def test_a_bundle_s_probability_is_taken_where_it_has_one(tmp_path: Path) -> Non
     assert calibration.curve == PRIOR.probability
     assert len(calibration.own) == 2
     fitted = Probability(0.5, (1.0, 2.0, 3.0, 4.0))
-    bundle = replace(drawn.trained.bundle, calibration={"probability": fitted.to_json()})
-    told = gallery_of(drawn.subjects, replace(drawn.trained, bundle=bundle))
+    told = gallery_of(drawn.subjects, replace(drawn.trained, probability=fitted))
     assert SelfCalibration.of(PRIOR, told).curve == fitted
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from psycopg import Connection
 
 from models.arrays import Floats
+from models.gallery import SAME_TEMPLATE
 from training.embedding.listing import FEWEST_SUBJECTS, counted_subjects
 from training.embedding.negatives import Negatives
 from training.stores.format import EmbedderIdentity, Kind
@@ -35,14 +36,19 @@ _TEMPLATES = """
     FROM feedback
     WHERE feedback.collection_id = %(collection)s AND feedback.verdict = 'confirmed'
         AND EXISTS (SELECT FROM samples WHERE samples.subject_id = feedback.subject_id)
-        AND NOT EXISTS (
-            SELECT FROM samples WHERE samples.subject_id = feedback.subject_id
-                AND samples.template = feedback.template)
+        AND feedback.id <> ALL(%(enrolled)s)
     ORDER BY feedback.subject_id, feedback.template, feedback.id)
     ORDER BY 1, 2, 3
 """
 """Each sample, then its variants, whose numbers begin at 1; confirmed probes have -1. A picture
 that was confirmed and enrolled, too, counts as a sample alone: it could be tested on."""
+
+_CONFIRMED = """
+    SELECT feedback.id, feedback.template, samples.template
+    FROM feedback JOIN samples ON samples.subject_id = feedback.subject_id
+    WHERE feedback.collection_id = %(collection)s AND feedback.verdict = 'confirmed'
+"""
+"""Each confirmed probe with each sample of its subject."""
 
 _REJECTED = """
     SELECT DISTINCT ON (feedback.subject_id, feedback.template)
@@ -125,7 +131,8 @@ def template_batches(
     source = -1
     # A named cursor is the server's: the rows come in parts, however many they are.
     with connection.cursor("templates") as cursor:
-        cursor.execute(_TEMPLATES, {"collection": collection.id})
+        enrolled = _enrolled_too(connection, collection, dimension)
+        cursor.execute(_TEMPLATES, {"collection": collection.id, "enrolled": enrolled})
         while rows := cursor.fetchmany(BATCH_ROWS):
             sources = []
             for _, _, variant, *_ in rows:
@@ -142,6 +149,23 @@ def template_batches(
                 sources=np.array(sources, np.int32),
                 quality=np.array([row[4] for row in rows], np.float32),
             )
+
+
+def _enrolled_too(
+    connection: Connection[Any], collection: Collection, dimension: int
+) -> list[UUID]:
+    """Confirmed probes whose picture is enrolled as well.
+
+    An identification's id holds its template in half precision, so the two are only nearly equal.
+    """
+    found = set()
+    for each, probe, sample in connection.execute(_CONFIRMED, {"collection": collection.id}):
+        cosine = _template(each, probe, collection, dimension) @ _template(
+            each, sample, collection, dimension
+        )
+        if cosine >= SAME_TEMPLATE:
+            found.add(each)
+    return sorted(found)
 
 
 def rejected_probes(

@@ -351,10 +351,10 @@ async def test_another_process_activates_and_deactivates(
     await other.refresh()
     assert other.find("c").bundle_id is None
     await make_active(database, trained.id)
-    await other.refresh()
+    await other.follow_activations()
     assert other.find("c").bundle_id == trained.id
     await make_active(database, None)
-    await other.refresh()
+    await other.follow_activations()
     assert other.find("c").bundle_id is None
     assert len(other.find("c").gallery) == 3
 
@@ -379,11 +379,59 @@ async def test_a_damaged_bundle_leaves_the_service_without_one(
         raise BundleInvalid(f"{bundle_id}: was changed")
 
     afresh = galleries_on(database, embedder, damaged)
+    await afresh.refresh()
     for _ in range(3):
-        await afresh.refresh()
+        await afresh.follow_activations()
     assert afresh.find("c").bundle_id is None
     assert sources(afresh.find("c").gallery, row[None]) == ["live"]
     assert opened == 1
+
+
+async def test_a_bundle_whose_files_come_and_go_is_taken_up_when_they_are_there(
+    database: Database,
+    galleries: Galleries,
+    collection: CollectionRow,
+    embedder: EmbedderManifest,
+    tmp_path: Path,
+) -> None:
+    for row in templates(3):
+        await write_subject(database, collection, row[None])
+    await galleries.catch_up(collection.id)
+    trained = await bundle_of(database, galleries.find("c"), embedder, tmp_path)
+    await make_active(database, trained.id)
+    answers: list[Trained | OSError] = [OSError("a disk that can't be read"), trained]
+
+    def open_bundle(_bundle_id: str) -> Trained:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    afresh = galleries_on(database, embedder, open_bundle)
+    await afresh.refresh()
+    assert afresh.find("c").bundle_id is None
+    await afresh.follow_activations()
+    assert afresh.find("c").bundle_id == trained.id
+
+
+async def test_a_bundle_that_fails_at_the_first_search_leaves_the_service_without_one(
+    database: Database,
+    galleries: Galleries,
+    collection: CollectionRow,
+    embedder: EmbedderManifest,
+    tmp_path: Path,
+) -> None:
+    for row in templates(4):
+        await write_subject(database, collection, row[None])
+    await galleries.catch_up(collection.id)
+    trained = await bundle_of(database, galleries.find("c"), embedder, tmp_path)
+    await make_active(database, trained.id)
+    for net in trained.bundle.folder.glob("subnets/*"):
+        net.unlink()
+    afresh = galleries_on(database, embedder, lambda _: trained)
+    await afresh.refresh()
+    assert afresh.find("c").bundle_id is None
+    assert len(afresh.find("c").gallery) == 4
 
 
 async def test_rejections_reach_the_gallery(

@@ -139,7 +139,9 @@ def test_feedback_becomes_training_rows_and_hard_negatives(
     judge(engine, first.subject, seen, "confirmed", 1)
     # The same picture once more, and one that is enrolled: neither is a further row.
     judge(engine, first.subject, seen, "confirmed", 2)
-    judge(engine, last.subject, last.template, "confirmed", 3)
+    # As it comes out of an identification's id.
+    rounded = last.template.astype(np.float16).astype(np.float32)
+    judge(engine, last.subject, rounded / np.linalg.norm(rounded), "confirmed", 3)
     judge(engine, last.subject, again, "rejected", 4)
     judge(engine, last.subject, again, "rejected", 5)
     judge(engine, first.subject, other, "rejected", 6)
