@@ -64,15 +64,16 @@ class BundleFiles:
 
         Args:
             source: folder on the same disk with the files above; they are moved away from it.
-            bundle_id: of the bundle. One that is here already stays as it is: it is the same.
+            bundle_id: of the bundle. One that is here already stays as it is: it is the same. If
+                it can't be opened any more, the new one takes its place.
 
         Raises:
             OSError: a result is missing, or the disk is full.
         """
-        if self.place(bundle_id).exists():
+        if self._can_be_opened(bundle_id):
             return
+        self.delete(bundle_id)
         aside = self._aside(bundle_id)
-        shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         for name in (BUNDLE, REPORT, SUMMARY):
             (source / name).rename(aside / name)
@@ -107,14 +108,35 @@ class BundleFiles:
         known = read_subject_ids(self.bundle(bundle_id))
         return bool(find_rows(known, [str(subject_id)])[0] >= 0)
 
-    def delete(self, bundle_id: str) -> None:
-        """Remove all files of a bundle; nothing happens if there are none."""
+    def set_aside(self, bundle_id: str) -> None:
+        """Have a bundle be gone at once, with its files still to be removed by `delete`.
+
+        Raises:
+            OSError: it can't be moved.
+        """
         aside = self._aside(bundle_id)
         shutil.rmtree(aside, ignore_errors=True)
         with suppress(FileNotFoundError):
             self.place(bundle_id).rename(aside)
             _sync(self.folder)
-        shutil.rmtree(aside, ignore_errors=True)
+
+    def delete(self, bundle_id: str) -> None:
+        """Remove all files of a bundle; nothing happens if there are none.
+
+        Raises:
+            OSError: it can't be moved.
+        """
+        self.set_aside(bundle_id)
+        shutil.rmtree(self._aside(bundle_id), ignore_errors=True)
+
+    def _can_be_opened(self, bundle_id: str) -> bool:
+        if not self.place(bundle_id).exists():
+            return False
+        try:
+            self.open(bundle_id)
+        except (BundleInvalid, OSError):
+            return False
+        return True
 
     def _aside(self, bundle_id: str) -> Path:
         return self.folder / f"{bundle_id}{UNFINISHED}"

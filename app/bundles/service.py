@@ -5,29 +5,30 @@ by the next start; other processes on the database follow within a second.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.bundles import repository
 from app.bundles.files import BundleFiles
+from app.bundles.grace import Grace, still_active
+from app.bundles.outdated import list_outdated
 from app.bundles.shown import find_bundle
 from app.database import Database
 from app.erasures.repository import bundle_deleted, record_traces
 from app.gallery.service import Galleries
-from app.logs import get_logger
+from app.logs import describe_error, get_logger
 from app.problems import BundleActive, BundleDamaged, BundleNotFound, CollectionNotFound
 from models.bundle_format import BundleInvalid
 from models.trained import Trained
 
-GRACE_S = 3.0
-"""For which the bundle that was active before keeps its files: requests under way finish on it, and
-other processes see the swap within a second."""
+P = ParamSpec("P")
 
 log = get_logger()
 
@@ -50,7 +51,11 @@ class Bundles:
         self._database = database
         self._galleries = galleries
         self._kept = kept
-        self._swaps: dict[UUID, asyncio.Lock] = {}
+        self._swaps: defaultdict[UUID, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One change of a collection's bundles at a time, from the files to the memory."""
+        self._grace = Grace(database, self.in_use)
+        self._undeletable: set[str] = set()
+        """Bundles whose files could not be deleted: they are complained of once."""
 
     def in_use(self, collection_id: UUID) -> str | None:
         """Tell which bundle a collection is searched with here; None where there is none, or the
@@ -70,7 +75,7 @@ class Bundles:
         stored = await find_bundle(bundle_id, self._database)
         self._galleries.find_usable(stored.collection)
         collection_id = stored.row.collection_id
-        async with self._swaps.setdefault(collection_id, asyncio.Lock()):
+        async with self._swaps[collection_id]:
             trained = await self._open(bundle_id)
             async with self._database.transaction() as session:
                 found = await repository.lock_for_change(session, collection_id)
@@ -78,6 +83,7 @@ class Bundles:
                     raise BundleNotFound("The bundle was deleted meanwhile.")
                 await repository.set_active(session, collection_id, bundle_id)
             await self._galleries.activate(collection_id, trained)
+            self._grace.note(collection_id)
         log.info("bundle_activated", bundle=bundle_id, collection_id=str(collection_id))
 
     async def publish(
@@ -102,10 +108,10 @@ class Bundles:
             OSError: the disk is full. Whatever is raised, nothing is left of the bundle.
         """
         bundle_id: str = fields["id"]
-        await asyncio.to_thread(self.files.adopt, source, bundle_id)
-        try:
-            trained = await asyncio.to_thread(self.files.open, bundle_id)
-            async with self._swaps.setdefault(collection_id, asyncio.Lock()):
+        async with self._swaps[collection_id]:
+            try:
+                await _to_its_end(self.files.adopt, source, bundle_id)
+                trained = await asyncio.to_thread(self.files.open, bundle_id)
                 async with self._database.transaction() as session:
                     # Held to the end, so that no subject is erased between the look at who has
                     # been erased while this was trained, and the bundle being known.
@@ -123,9 +129,10 @@ class Bundles:
                     )
                     await repository.set_active(session, collection_id, bundle_id)
                 await self._galleries.activate(collection_id, trained)
-        except BaseException:
-            await self._discard_unknown(bundle_id)
-            raise
+                self._grace.note(collection_id)
+            except BaseException:
+                await self._discard_unknown(bundle_id)
+                raise
         log.info("bundle_published", bundle=bundle_id, collection_id=str(collection_id))
 
     async def delete(self, bundle_id: str) -> None:
@@ -133,24 +140,33 @@ class Bundles:
 
         Raises:
             BundleNotFound: there is none of this id.
-            BundleActive: its collection is searched with it.
+            BundleActive: its collection is searched with it, if only here and for a moment more.
+            OSError: its files can't be deleted.
         """
-        stored = await find_bundle(bundle_id, self._database)
-        if stored.row.active:
-            raise _active()
-        await self._let_requests_finish(stored.row.collection_id)
+        collection_id = (await find_bundle(bundle_id, self._database)).row.collection_id
+        while True:
+            async with self._swaps[collection_id]:
+                left = await self._grace.left(collection_id, bundle_id)
+                if left <= 0:
+                    await self._delete_unused(collection_id, bundle_id)
+                    break
+            await asyncio.sleep(left)  # without the lock: another may be activated meanwhile
+        log.info("bundle_deleted", bundle=bundle_id)
+
+    async def _delete_unused(self, collection_id: UUID, bundle_id: str) -> None:
         async with self._database.transaction() as session:
-            await repository.lock_for_change(session, stored.row.collection_id)
+            await repository.lock_for_change(session, collection_id)
             row = await repository.lock_bundle(session, bundle_id)
             if row is None:
                 raise BundleNotFound("The bundle was deleted meanwhile.")
             if row.active:
-                raise _active()
+                raise still_active()
             await bundle_deleted(session, bundle_id)
             await repository.delete_bundle(session, bundle_id)
-            # Before the commit: whoever is told that it is gone must not find it on the disk.
-            await asyncio.to_thread(self.files.delete, bundle_id)
-        log.info("bundle_deleted", bundle=bundle_id)
+            # Before the commit: nobody who is told that it is gone can open it. To remove what it
+            # holds takes longer, and who waits for the collection must not wait for that.
+            await asyncio.to_thread(self.files.set_aside, bundle_id)
+        await asyncio.to_thread(self.files.delete, bundle_id)
 
     async def forget_all_of(self, session: AsyncSession, collection_id: UUID) -> Sequence[str]:
         """Forget the bundles of a collection that is deleted, and give their ids."""
@@ -167,32 +183,18 @@ class Bundles:
             await asyncio.to_thread(self.files.delete, bundle_id)
 
     async def clear_away(self) -> None:
-        """Delete the bundles that nobody should go back to.
-
-        Those are, in each collection, the ones with traces of a deleted subject which the active
-        bundle does not have, and the oldest beyond the number that is kept.
-        """
+        """Delete the bundles that nobody should go back to; one that can't be is left there."""
         async with self._database.snapshot() as session:
             collection_ids = await repository.collections_with_former(session)
         for collection_id in collection_ids:
-            for bundle_id in await self._outdated(collection_id):
-                with suppress(BundleNotFound, BundleActive):  # others have been at it
-                    await self.delete(bundle_id)
-
-    async def _outdated(self, collection_id: UUID) -> Sequence[str]:
-        async with self._database.snapshot() as session:
-            active = await repository.active_id(session, collection_id)
-            bundle_ids = await repository.ids_of(session, collection_id)
-            traces = await repository.traces(session, collection_id)
-        if active is None:
-            return []
-        borne = traces.get(active, set())
-        former = [bundle_id for bundle_id in bundle_ids if bundle_id != active]
-        return [
-            bundle_id
-            for place, bundle_id in enumerate(former)
-            if place >= self._kept or traces.get(bundle_id, set()) - borne
-        ]
+            for bundle_id in await list_outdated(self._database, collection_id, self._kept):
+                try:
+                    with suppress(BundleNotFound, BundleActive):  # others have been at it
+                        await self.delete(bundle_id)
+                except OSError as error:  # one must not keep the others
+                    if bundle_id not in self._undeletable:
+                        log.error("bundle_undeletable", bundle=bundle_id, **describe_error(error))
+                    self._undeletable.add(bundle_id)
 
     async def _open(self, bundle_id: str) -> Trained:
         try:
@@ -202,18 +204,25 @@ class Bundles:
             raise BundleDamaged("The bundle can't be used; the log says why.") from error
 
     async def _discard_unknown(self, bundle_id: str) -> None:
-        """Remove files that no row tells of: a failed commit may have been one after all."""
-        async with self._database.snapshot() as session:
-            known = await repository.all_ids(session)
-        if bundle_id not in known:
-            await asyncio.to_thread(self.files.delete, bundle_id)
+        """Remove files that no row tells of: a failed commit may have been one after all.
 
-    async def _let_requests_finish(self, collection_id: UUID) -> None:
-        async with self._database.snapshot() as session:
-            passed = await repository.seconds_since_swap(session, collection_id)
-        if passed is not None:
-            await asyncio.sleep(max(0.0, GRACE_S - float(passed)))
+        Called while an error is on its way, which must not be hidden by another one: where the
+        database is away, the files are left to the next start.
+        """
+        try:
+            async with self._database.snapshot() as session:
+                known = await repository.all_ids(session)
+            if bundle_id not in known:
+                await asyncio.to_thread(self.files.delete, bundle_id)
+        except Exception as error:  # noqa: BLE001  (the first error is the one to be told)
+            log.error("bundle_files_left", bundle=bundle_id, **describe_error(error))
 
 
-def _active() -> BundleActive:
-    return BundleActive("The collection is searched with this bundle; activate another first.")
+async def _to_its_end(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Do something in a thread; who is cancelled meanwhile still waits for its end."""
+    task = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

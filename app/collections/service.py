@@ -90,9 +90,9 @@ async def delete_collection(
         if name == DEFAULT_COLLECTION:
             renewed = await repository.insert_if_new(session, name=name, embedder=embedder)
     galleries.drop(deleted)
-    await bundles.delete_files(bundle_ids)
     if renewed is not None:
         galleries.add(renewed)
+    await bundles.delete_files(bundle_ids)
 
 
 def _show(counted: CountedCollection, galleries: Galleries) -> CollectionOut:

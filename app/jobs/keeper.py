@@ -1,7 +1,7 @@
 """What is done of itself while the service runs: dead jobs end, old bundles go, training starts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from app.bundles.service import Bundles
@@ -9,7 +9,8 @@ from app.database import Database
 from app.gallery.live import LiveGallery
 from app.gallery.service import Galleries
 from app.jobs import repository
-from app.jobs.leftovers import clear_files, end_dead_jobs
+from app.jobs.leftovers import DEAD, clear_files, end_dead_jobs
+from app.jobs.runner import STOPPED
 from app.jobs.service import Jobs
 from app.logs import describe_error, get_logger
 from app.problems import Problem
@@ -54,19 +55,23 @@ async def keeping(
 async def _keep(
     jobs: Jobs, bundles: Bundles, galleries: Galleries, database: Database, share: float | None
 ) -> None:
-    failing = False
+    steps: list[Callable[[], Awaitable[None]]] = [
+        lambda: end_dead_jobs(database),
+        bundles.clear_away,
+    ]
+    if share is not None:
+        steps.append(lambda: _start_where_due(share, jobs, galleries, database))
+    failing: set[int] = set()
     while True:
-        try:
-            await end_dead_jobs(database)
-            await bundles.clear_away()
-            if share is not None:
-                await _start_where_due(share, jobs, galleries, database)
-        except Exception as error:  # noqa: BLE001  (nobody else would go on in its place)
-            if not failing:  # once an outage
-                log.error("jobs_not_kept", **describe_error(error))
-            failing = True
-        else:
-            failing = False
+        for number, step in enumerate(steps):
+            try:
+                await step()
+            except Exception as error:  # noqa: BLE001  (nobody else would go on in its place)
+                if number not in failing:  # once an outage
+                    log.error("jobs_not_kept", **describe_error(error))
+                failing.add(number)
+            else:
+                failing.discard(number)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -87,7 +92,8 @@ async def _start_unless_in_vain(live: LiveGallery, jobs: Jobs, database: Databas
     async with database.snapshot() as session:
         if await repository.unfinished(session, live.collection_id):
             return
-        last = await repository.last_automatic(session, live.collection_id)
+        # That the service ended tells nothing of what the training would have led to.
+        last = await repository.last_telling(session, live.collection_id, leave_out=(STOPPED, DEAD))
     if last is not None and last.state != "published":
         in_vain: int = last.options["changed"]
         if changed < GROWTH * in_vain:

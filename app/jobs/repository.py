@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import case, func, select, text, update
+from sqlalchemy import ColumnElement, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -77,11 +77,30 @@ async def collection_ids(session: AsyncSession) -> Sequence[UUID]:
     return (await session.scalars(select(CollectionRow.id))).all()
 
 
-async def last_automatic(session: AsyncSession, collection_id: UUID) -> JobRow | None:
-    """Find the newest job of a collection that nobody asked for."""
+async def last_telling(
+    session: AsyncSession, collection_id: UUID, *, leave_out: Sequence[str]
+) -> JobRow | None:
+    """Find the newest job that tells whether an automatic one is worth while.
+
+    Args:
+        session: to read in.
+        collection_id: whose jobs.
+        leave_out: messages of those that failed for reasons which tell nothing.
+
+    Returns:
+        One that has published a bundle, or one that nobody asked for and which has not; None if
+        there is neither.
+    """
+    automatic: ColumnElement[bool] = JobRow.options["automatic"].as_boolean()
+    telling = JobRow.state.in_(("rejected", "cancelled")) | (
+        (JobRow.state == "failed") & JobRow.message.not_in(leave_out)
+    )
     return await session.scalar(
         select(JobRow)
-        .where(JobRow.collection_id == collection_id, JobRow.options["automatic"].as_boolean())
+        .where(
+            JobRow.collection_id == collection_id,
+            (JobRow.state == "published") | (automatic & telling),
+        )
         .order_by(JobRow.created_at.desc())
         .limit(1)
     )
@@ -127,6 +146,11 @@ async def cancel_requested(session: AsyncSession, job_id: UUID) -> bool | None:
     return await session.scalar(
         select(JobRow.cancel_requested).where(JobRow.id == job_id, JobRow.state.in_(UNFINISHED))
     )
+
+
+async def is_there(session: AsyncSession, job_id: UUID) -> bool:
+    """Tell whether a job's row is there; it goes with its collection."""
+    return await session.get(JobRow, job_id) is not None
 
 
 async def request_cancel(session: AsyncSession, job_id: UUID) -> bool:

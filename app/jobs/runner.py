@@ -41,7 +41,7 @@ class JobCancelled(Exception):
 
 
 class JobOver(Exception):
-    """The job's row is gone, or others have ended it."""
+    """Others have ended the job: they found nobody who held its lock."""
 
 
 class Outcome(NamedTuple):
@@ -79,7 +79,10 @@ class Retraining:
             raise
         except JobCancelled:
             outcome = Outcome("cancelled", "Cancelled.")
-        except (JobOver, CollectionNotFound):
+        except JobOver:
+            log.warning("job_ended_by_others", job=str(self.job_id))
+            outcome = Outcome("failed", "It was ended by another process, which found it dead.")
+        except CollectionNotFound:
             log.warning("job_gone", job=str(self.job_id))
             outcome = Outcome("failed", "Its collection was deleted.")
         except (TrainingFailed, ResultsUnreadable, BundleInvalid) as error:
@@ -107,12 +110,16 @@ class Retraining:
         while not self._publishing:
             await asyncio.sleep(WRITE_EVERY_S)
             current = self.progress
-            # The training goes on while the database is away.
+            # An outage does not end the training here. The job's lock may have gone with its
+            # connection, though: then whoever looks for dead jobs first ends it in the database,
+            # and the next turn finds it over.
             with suppress(*AWAY):
                 async with self.database.transaction() as session:
                     cancelled = await repository.cancel_requested(session, self.job_id)
                     if cancelled is None and not self._publishing:
-                        raise JobOver
+                        if await repository.is_there(session, self.job_id):
+                            raise JobOver
+                        raise CollectionNotFound("The collection was deleted meanwhile.")
                     if cancelled:
                         raise JobCancelled
                     if current != written and not self._publishing:

@@ -63,6 +63,16 @@ def test_the_same_bundle_again_stays_as_it_is(
     assert files.open(bundle_id).id == bundle_id
 
 
+def test_the_same_bundle_again_takes_the_place_of_a_damaged_one(
+    files: BundleFiles, bundle_id: str, tmp_path: Path, embedder: EmbedderManifest
+) -> None:
+    flip_a_byte(files.bundle(bundle_id) / "class_means.f16")
+    again = make_results(tmp_path / "again", SUBJECTS, TEMPLATES, embedder=embedder)
+    files.adopt(tmp_path / "again", again)
+    assert files.open(bundle_id).id == bundle_id
+    assert [path.name for path in files.folder.iterdir()] == [bundle_id]
+
+
 def test_it_tells_who_was_trained(files: BundleFiles, bundle_id: str) -> None:
     assert all(files.holds(bundle_id, subject) for subject in SUBJECTS)
     assert not files.holds(bundle_id, UUID(int=0))
@@ -79,6 +89,16 @@ def test_a_deleted_bundle_is_gone_and_may_be_deleted_again(
     assert not list(files.folder.iterdir())
     with pytest.raises(BundleInvalid):
         files.open(bundle_id)
+
+
+def test_a_bundle_that_was_set_aside_is_gone_and_its_files_go_when_it_is_deleted(
+    files: BundleFiles, bundle_id: str
+) -> None:
+    files.set_aside(bundle_id)
+    assert not files.place(bundle_id).exists()
+    assert list(files.folder.rglob("index.faiss"))
+    files.delete(bundle_id)
+    assert not list(files.folder.iterdir())
 
 
 def flip_a_byte(path: Path) -> None:

@@ -1,13 +1,17 @@
 import asyncio
 import shutil
+import threading
+import time
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from httpx import AsyncClient
 
-from app.bundles import service
+from app.bundles import grace, repository
+from app.bundles.files import BundleFiles
 from app.deps import Services
 from app.settings import Settings
 from tests.app.bundles.conftest import SUBJECTS, Publish
@@ -17,11 +21,25 @@ NOBODYS = "0" * 64
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "GRACE_S", 0.2)
+    monkeypatch.setattr(grace, "GRACE_S", 0.2)
 
 
 def folders(settings: Settings) -> set[str]:
     return {path.name for path in (settings.data_dir / "bundles").iterdir()}
+
+
+def trace(services: Services, erasure_id: UUID, bundle_id: str) -> None:
+    """Write down that a bundle was trained with somebody who was erased since."""
+    with psycopg.connect(services.database.address) as connection:
+        connection.execute(
+            "INSERT INTO erasures (id, collection_id, subject_id, samples, variants, feedback)"
+            " SELECT %s, id, %s, 0, 0, 0 FROM collections ON CONFLICT DO NOTHING",
+            [erasure_id, erasure_id],
+        )
+        connection.execute(
+            "INSERT INTO erasure_bundles (erasure_id, bundle_id) VALUES (%s, %s)",
+            [erasure_id, bundle_id],
+        )
 
 
 async def active(client: AsyncClient) -> list[str]:
@@ -145,25 +163,12 @@ async def test_a_bundle_with_traces_goes_once_one_without_them_is_active(
     client: AsyncClient, services: Services, settings: Settings, publish: Publish
 ) -> None:
     first, second = await publish(0.1), await publish(0.3)
-
-    def trace(erasure_id: UUID, bundle_id: str) -> None:
-        with psycopg.connect(services.database.address) as connection:
-            connection.execute(
-                "INSERT INTO erasures (id, collection_id, subject_id, samples, variants, feedback)"
-                " SELECT %s, id, %s, 0, 0, 0 FROM collections ON CONFLICT DO NOTHING",
-                [erasure_id, erasure_id],
-            )
-            connection.execute(
-                "INSERT INTO erasure_bundles (erasure_id, bundle_id) VALUES (%s, %s)",
-                [erasure_id, bundle_id],
-            )
-
-    trace(UUID(int=1), first)
-    trace(UUID(int=1), second)
+    trace(services, UUID(int=1), first)
+    trace(services, UUID(int=1), second)
     await services.bundles.clear_away()
     assert folders(settings) == {first, second}
     assert (await client.get(f"/admin/bundles/{first}")).json()["erased_subjects"] == 1
-    trace(UUID(int=2), first)
+    trace(services, UUID(int=2), first)
     await services.bundles.clear_away()
     assert folders(settings) == {second}
     with psycopg.connect(services.database.address) as connection:
@@ -180,7 +185,7 @@ async def test_a_former_bundle_keeps_its_files_for_requests_under_way(
     client: AsyncClient, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = await publish(0.1), await publish(0.3)
-    monkeypatch.setattr(service, "GRACE_S", 60.0)
+    monkeypatch.setattr(grace, "GRACE_S", 60.0)
     deleting = asyncio.create_task(client.delete(f"/admin/bundles/{first}"))
     await asyncio.sleep(0.3)
     assert not deleting.done()
@@ -188,19 +193,137 @@ async def test_a_former_bundle_keeps_its_files_for_requests_under_way(
     deleting.cancel()
 
 
-async def test_a_bundle_that_can_not_be_published_leaves_nothing(
-    services: Services, settings: Settings, publish: Publish, tmp_path: Path
+async def test_the_grace_starts_when_nothing_here_is_searched_with_it_any_more(
+    client: AsyncClient, services: Services, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = await publish(0.1)
-
-    async def refuse(_session: object) -> None:
-        raise LookupError
-
+    monkeypatch.setattr(grace, "GRACE_S", 0.6)
+    first, second = await publish(0.1), await publish(0.3)
+    await client.post(f"/admin/bundles/{first}/activate")
     collection_id = services.galleries.find("default").collection_id
+    async with services.galleries._activations[collection_id]:  # it is committed and not yet here
+        activating = asyncio.create_task(client.post(f"/admin/bundles/{second}/activate"))
+        while await active(client) != [second]:
+            await asyncio.sleep(0.02)
+        deleting = asyncio.create_task(client.delete(f"/admin/bundles/{first}"))
+        await asyncio.sleep(0.9)
+        assert services.galleries.find("default").bundle_id == first
+        assert not deleting.done()
+        assert services.bundles.files.open(first).id == first
+    assert (await activating).status_code == 200
+    swapped = time.monotonic()
+    assert (await deleting).status_code == 204
+    assert time.monotonic() - swapped > 0.5
+
+
+async def test_what_is_searched_with_here_stays_though_another_process_has_activated_another(
+    client: AsyncClient, services: Services, settings: Settings, publish: Publish
+) -> None:
+    first, second = await publish(0.1), await publish(0.3)
+    await client.post(f"/admin/bundles/{first}/activate")
+    (services.bundles.files.bundle(second) / "index.faiss").unlink()  # can't be taken up here
+    with psycopg.connect(services.database.address) as connection:
+        connection.execute("UPDATE bundles SET active = false")
+        connection.execute("UPDATE bundles SET active = true WHERE id = %s", [second])
+    trace(services, UUID(int=1), first)
+    refused = await client.delete(f"/admin/bundles/{first}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "bundle_active")
+    await services.bundles.clear_away()
+    assert folders(settings) == {first, second}
+    assert services.bundles.files.open(first).id == first
+
+
+async def test_one_that_can_not_be_deleted_does_not_keep_the_others(
+    services: Services, settings: Settings, publish: Publish
+) -> None:
+    made = [await publish(weight) for weight in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    in_its_way = settings.data_dir / "bundles" / f"{made[1]}.unfinished"
+    in_its_way.touch()
+    await services.bundles.clear_away()
+    assert folders(settings) == {*made[1:], in_its_way.name}
+    in_its_way.unlink()
+    await services.bundles.clear_away()
+    assert folders(settings) == set(made[2:])
+
+
+@pytest.fixture
+async def unpublished(services: Services, publish: Publish, tmp_path: Path) -> tuple[Path, str]:
+    """What a training has made, and the id of its bundle."""
+    made = await publish(0.1)
     shutil.copytree(services.bundles.files.place(made), tmp_path / "again")
     await services.bundles.delete_files([made])
     with psycopg.connect(services.database.address) as connection:
         connection.execute("DELETE FROM bundles")
+    return tmp_path / "again", made
+
+
+async def refuse(_session: object) -> None:
+    raise LookupError
+
+
+async def test_a_bundle_that_can_not_be_published_leaves_nothing(
+    services: Services, settings: Settings, unpublished: tuple[Path, str]
+) -> None:
+    source, made = unpublished
+    collection_id = services.galleries.find("default").collection_id
     with pytest.raises(LookupError):
-        await services.bundles.publish(tmp_path / "again", collection_id, {"id": made}, refuse)
+        await services.bundles.publish(source, collection_id, {"id": made}, refuse)
     assert folders(settings) == set()
+
+
+async def test_a_bundle_of_which_a_part_is_missing_leaves_nothing(
+    services: Services, settings: Settings, unpublished: tuple[Path, str]
+) -> None:
+    source, made = unpublished
+    (source / "report.html").unlink()
+    collection_id = services.galleries.find("default").collection_id
+    with pytest.raises(FileNotFoundError):
+        await services.bundles.publish(source, collection_id, {"id": made}, refuse)
+    assert folders(settings) == set()
+
+
+async def test_a_publication_that_is_cancelled_while_files_are_moved_leaves_nothing(
+    services: Services,
+    settings: Settings,
+    unpublished: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, made = unpublished
+    collection_id = services.galleries.find("default").collection_id
+    begun, may_go_on = threading.Event(), threading.Event()
+    adopt = BundleFiles.adopt
+
+    def adopt_late(*args: Any) -> None:
+        begun.set()
+        may_go_on.wait(10)
+        adopt(*args)
+
+    monkeypatch.setattr(BundleFiles, "adopt", adopt_late)
+    publishing = asyncio.create_task(
+        services.bundles.publish(source, collection_id, {"id": made}, refuse)
+    )
+    await asyncio.to_thread(begun.wait, 10)
+    publishing.cancel()
+    await asyncio.sleep(0.1)
+    assert not publishing.done()
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
+    assert folders(settings) == set()
+
+
+async def test_why_a_publication_failed_is_told_though_the_database_is_away(
+    services: Services,
+    settings: Settings,
+    unpublished: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, made = unpublished
+    collection_id = services.galleries.find("default").collection_id
+
+    async def away(_session: object) -> set[str]:
+        raise ConnectionError
+
+    monkeypatch.setattr(repository, "all_ids", away)
+    with pytest.raises(LookupError):
+        await services.bundles.publish(source, collection_id, {"id": made}, refuse)
+    assert folders(settings) == {made}

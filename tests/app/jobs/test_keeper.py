@@ -90,11 +90,42 @@ async def test_without_torch_nothing_starts_by_itself(
     services: Services,
     subjects: list[UUID],
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(keeper, "LOOK_EVERY_S", 0.05)
+    due = asyncio.Event()
+
+    async def note(*_: object) -> None:
+        due.set()
+
+    monkeypatch.setattr(keeper, "_start_where_due", note)
     settings = settings.model_copy(
         update={"retrain_share": 0.1, "training_python": "/nowhere/python"}
     )
-    async with serve(settings) as started:
+    async with serve(settings):
         await asyncio.sleep(0.5)
-        assert (await started.get("/admin/jobs")).json() == {"jobs": []}
+    assert not due.is_set()
+    assert capsys.readouterr().err.count('"retraining_unavailable"') == 1
+
+
+async def test_a_step_that_fails_does_not_keep_the_next_from_its_turn(
+    services: Services, write_job: WriteJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "LOOK_EVERY_S", 0.05)
+    due = asyncio.Event()
+
+    async def fail() -> None:
+        raise LookupError
+
+    async def note(*_: object) -> None:
+        due.set()
+
+    monkeypatch.setattr(services.bundles, "clear_away", fail)
+    monkeypatch.setattr(keeper, "_start_where_due", note)
+    job_id = write_job()
+    parts = services.jobs, services.bundles, services.galleries, services.database
+    keeping = asyncio.create_task(keeper._keep(*parts, 0.1))
+    async with asyncio.timeout(10):
+        await due.wait()
+    keeping.cancel()
+    assert (await services.jobs.get(job_id)).state == "failed"

@@ -156,10 +156,13 @@ async def test_a_damaged_bundle_does_not_hinder_the_next_one(
         file.write(" ")
     async with running(settings) as (client, services):
         assert services.galleries.find("default").bundle_id is None
-        await enrol(services, subjects=2, seed=1)
+        # Of an unchanged collection comes the very same bundle, which takes its place.
         job = await ended(client, await retrain(client))
-        assert (job["state"], job["baseline_bundle_id"]) == ("published", None)
-        assert services.galleries.find("default").bundle_id == job["bundle_id"] != damaged
+        assert (job["state"], job["bundle_id"]) == ("published", damaged), job["message"]
+        assert job["baseline_bundle_id"] is None
+        assert services.galleries.find("default").bundle_id == damaged
+        assert services.bundles.files.open(damaged).id == damaged
+        assert_nothing_is_left(settings, bundles=1)
 
 
 async def test_a_bundle_that_is_not_good_enough_is_rejected_with_both_tables(
@@ -215,7 +218,9 @@ async def test_one_that_needs_too_much_memory_fails_alone(
     assert_nothing_is_left(settings, bundles=0)
 
 
-async def test_it_ends_when_its_collection_is_deleted(running: Running, settings: Settings) -> None:
+async def test_it_ends_when_its_collection_is_deleted(
+    running: Running, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with running(settings) as (client, _):
         location = await retrain(client)
         await trains(client, location)
@@ -226,6 +231,9 @@ async def test_it_ends_when_its_collection_is_deleted(running: Running, settings
                 (settings.data_dir / "training").iterdir()
             ):
                 await asyncio.sleep(0.1)
+    logged = capsys.readouterr().err
+    assert '"job_gone"' in logged
+    assert '"job_ended_by_others"' not in logged
 
 
 async def test_another_bundle_activated_meanwhile_is_not_replaced(
