@@ -108,6 +108,6 @@ async def delete_bundle(_caller: Admin, services: ServicesDep, bundle_id: Bundle
     """Delete a bundle that is not active, with its report. Scope `admin`.
 
     One that was active until a moment ago is deleted when requests can no longer need it, after
-    three seconds at most.
+    a few seconds at most.
     """
     await services.bundles.delete(bundle_id)

@@ -1,7 +1,8 @@
 """Keeps the galleries like the database while nobody here writes.
 
 Other services may write to the same database; and a write of our own may have been committed
-without `catch_up` having succeeded. Both are seen within about `POLL_S`.
+without `catch_up` having succeeded. Both are seen within about `POLL_S`; another bundle, and new
+thresholds, as soon after as they can be made.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 A write is answered only after `catch_up`, so that 201 means searchable and 204 means not found any
 more. `catch_up` asks the feed what came after its own revision, whoever wrote it. `refresh` finds
-what no write of this process has announced, another active bundle included, and `recalibrate`
-brings thresholds up to date; app/gallery/follower.py calls both each second.
+what no write of this process has announced, `follow_activations` another active bundle, and
+`recalibrate` brings thresholds up to date; app/gallery/follower.py calls each of them every second.
 """
 
 import asyncio

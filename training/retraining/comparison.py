@@ -24,10 +24,8 @@ from numpy.typing import NDArray
 from models.arrays import Floats
 from models.bundle import Bundle
 from models.class_means import class_means
-from models.fusion import Fusion
 from models.gallery import Gallery
 from models.router import ClassMeanIndex
-from models.subnets import Subnets
 from models.trained import Trained
 from training.searching.open_set import fnir, threshold_at_fpir
 from training.split import Split
@@ -182,13 +180,9 @@ def _without_tests(bundle: Bundle, subject_ids: tuple[str, ...], means: Floats) 
     table = np.array(bundle.class_means)
     rows = bundle.rows_of(subject_ids)
     table[rows[rows >= 0]] = means[rows >= 0].astype(np.float16)
-    return Trained(
+    return Trained.of(
         replace(bundle, class_means=table, index=ClassMeanIndex.build(table, like=bundle.index)),
-        Subnets(
-            [bundle.subnet_file(number) for number in range(bundle.cluster_count)],
-            memory_limit_bytes=SUBNET_MEMORY,
-        ),
-        Fusion.of_json(bundle.calibration["fusion"]),
+        memory_limit_bytes=SUBNET_MEMORY,
     )
 
 
