@@ -15,6 +15,7 @@ COPY app app
 COPY migrations migrations
 COPY models models
 COPY training training
+COPY vault vault
 RUN python -m pip wheel --no-deps --wheel-dir /wheels .
 # No index any more: what is installed is what was checked above.
 RUN python -m venv /opt/cohort && /opt/cohort/bin/pip install --no-index --no-deps /wheels/*.whl

@@ -105,10 +105,10 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet 
 
 .PHONY: lock
 lock: $(DEV) ## Resolve pyproject.toml into requirements/{serve,dev,training}.txt.
-	$(PIP_COMPILE) --generate-hashes --extra embedded --output-file requirements/serve.txt pyproject.toml
-	$(PIP_COMPILE) --generate-hashes --extra embedded --extra dev \
+	$(PIP_COMPILE) --generate-hashes --extra embedded --extra s3 --extra tracing --output-file requirements/serve.txt pyproject.toml
+	$(PIP_COMPILE) --generate-hashes --extra embedded --extra s3 --extra tracing --extra dev \
 		--constraint requirements/serve.txt --output-file requirements/dev.txt pyproject.toml
-	$(PIP_COMPILE) --extra embedded --extra dev --extra export --extra dask \
+	$(PIP_COMPILE) --extra embedded --extra s3 --extra tracing --extra dev --extra export --extra dask \
 		--constraint requirements/dev.txt --output-file requirements/training.txt pyproject.toml
 	@sed -i -e '/^cohort @ /,/# via cohort/d' -e 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/training.txt
 

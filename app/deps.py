@@ -1,39 +1,13 @@
 """What routes ask for, as `Annotated` aliases: the service's parts, and callers by right."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBearer as BearerModel
 from fastapi.security.base import SecurityBase
 
-from app.bundles.service import Bundles
-from app.database import Database
-from app.feedback.sealing import Sealer
-from app.gallery.service import Galleries
-from app.inference import Inference
-from app.jobs.service import Jobs
-from app.keys.service import Caller, KeyRing, Scope
-from app.settings import Settings
-from models.calibration import Calibration
-from models.identifier import QueryPath
-
-
-@dataclass(frozen=True)
-class Services:
-    """Everything that is opened at start and shared by all requests."""
-
-    settings: Settings
-    database: Database
-    keys: KeyRing
-    galleries: Galleries
-    inference: Inference
-    path: QueryPath
-    prior: Calibration
-    """Of the embedder; each gallery's own thresholds go with the gallery."""
-    sealer: Sealer
-    bundles: Bundles
-    jobs: Jobs
+from app.keys.service import Caller, Scope
+from app.services import Services
 
 
 async def get_services(request: Request) -> Services:

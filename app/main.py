@@ -10,33 +10,24 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from app.bundles import routes as bundle_routes
-from app.bundles.files import BundleFiles
-from app.bundles.service import Bundles
 from app.collections import routes as collection_routes
-from app.collections.service import ensure_default_collection
-from app.database import opened_database
-from app.deps import Services
 from app.erasures import routes as erasure_routes
 from app.feedback import routes as feedback_routes
-from app.feedback.service import open_sealer
 from app.gallery.follower import following
-from app.gallery.service import Galleries
 from app.handlers import install_handlers
 from app.identify import routes as identify_routes
-from app.inference import Inference, warm
+from app.inference import warm
 from app.jobs import routes as job_routes
 from app.jobs.keeper import keeping
-from app.jobs.service import Jobs
-from app.keys.service import KeyRing, ensure_admin_key
 from app.logs import configure_logs, get_logger
 from app.middleware import DOCS_ASSETS, Authentication, BodyLimit, RequestContext
 from app.openapi import describe
 from app.ops import routes as ops_routes
+from app.services import Services, opened_services
 from app.settings import Settings
 from app.subjects import face_routes
 from app.subjects import routes as subject_routes
 from app.version import VERSION
-from models.calibration import Calibration
 from models.decode import DecodeLimits
 from models.detect import DetectorSettings
 from models.identifier import QueryPath
@@ -153,58 +144,25 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Nothing is served yet, so what blocks may block.
-        path = open_path(settings)
-        embedder = path.embedder.manifest
-        prior = Calibration.of(embedder)
-        inference = Inference(
-            workers=settings.inference_workers,
-            queue_limit=settings.inference_queue_limit,
-            threads=settings.inference_threads,
-        )
-        try:
-            async with opened_database(settings) as database:
-                await ensure_default_collection(database, embedder=embedder)
-                await ensure_admin_key(database, data_dir=settings.data_dir)
-                bundle_files = BundleFiles(
-                    folder=settings.data_dir / "bundles",
-                    embedder=embedder,
-                    subnet_memory_bytes=settings.subnet_memory_bytes,
-                    threads=settings.inference_threads,
-                )
-                galleries = Galleries(database, embedder, prior, bundle_files.open)
-                await galleries.refresh()
-                bundles = Bundles(
-                    database=database,
-                    galleries=galleries,
-                    files=bundle_files,
-                    kept=settings.bundles_kept,
-                )
-                jobs = Jobs(
-                    settings=settings, database=database, galleries=galleries, bundles=bundles
-                )
-                app.state.services = Services(
-                    settings=settings,
-                    database=database,
-                    keys=KeyRing(database, cache_s=settings.key_cache_s),
-                    galleries=galleries,
-                    inference=inference,
-                    path=path,
-                    prior=prior,
-                    sealer=await open_sealer(database),
-                    bundles=bundles,
-                    jobs=jobs,
-                )
-                log.info("ready", embedder=embedder.name, provider=settings.provider)
-                share = settings.retrain_share
-                async with (
-                    following(galleries),
-                    keeping(jobs, bundles, galleries, database, share),
-                ):
-                    yield
-                app.state.services = None
-        finally:
-            inference.close()
+        async with opened_services(settings, open_path) as services:
+            app.state.services = services
+            log.info(
+                "ready",
+                embedder=services.path.embedder.manifest.name,
+                provider=settings.provider,
+            )
+            async with (
+                following(services.galleries),
+                keeping(
+                    services.jobs,
+                    services.bundles,
+                    services.galleries,
+                    services.database,
+                    settings.retrain_share,
+                ),
+            ):
+                yield
+            app.state.services = None
 
     return lifespan
 

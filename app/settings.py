@@ -44,6 +44,25 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(10, ge=1, description="Connections kept to Postgres.")
 
+    redis_url: SecretStr | None = Field(
+        None,
+        description="`redis://...`: notifications between replicas, jobs for workers, shared rate "
+        "limits; unset: one machine without them.",
+    )
+    bundle_store: SecretStr | None = Field(
+        None,
+        description="Where bundles are kept for all replicas, a URL that fsspec knows, such as "
+        "`s3://bucket/folder`; unset: the data directory alone.",
+    )
+    encryption_key: SecretStr | None = Field(
+        None, description="Master key, 32 random bytes in base64: `openssl rand -base64 32`."
+    )
+    encryption_key_file: Path | None = Field(
+        None,
+        description="File with the master key; unset as the key is: `encryption.key` in the data "
+        "directory, made at the first start.",
+    )
+
     embedder: Path = Field(
         DEFAULT_EMBEDDER, description="Manifest of the embedder, a TOML file; see the zoo's guide."
     )

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
@@ -54,6 +55,11 @@ class CollectionRow(Table):
     revision: Mapped[int] = mapped_column(BigInteger, default=0)
     """The last change. Raised as the last act of a transaction: the row's lock makes the order of
     revisions the order of commits, so whoever sees one sees all before it."""
+    keep_pictures: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    picture_days: Mapped[int | None]
+    """How long pictures are kept; NULL: as long as their samples."""
+    subject_days: Mapped[int | None]
+    """How long subjects are kept after their last sample was enrolled; NULL: until deleted."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
@@ -68,6 +74,8 @@ class SubjectRow(Table):
     name: Mapped[str | None]
     # `metadata` is SQLAlchemy's own attribute of a table class.
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    consent_reference: Mapped[str | None]
+    """Where the subject's consent is on file, in the client's own words."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     __table_args__ = (
@@ -93,7 +101,8 @@ class SampleRow(Table):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     subject_id: Mapped[UUID] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"))
     template: Mapped[bytes]
-    """float32, little-endian, unit length, as many as the embedder has dimensions."""
+    """Sealed (vault/); inside float32, little-endian, unit length, as many as the embedder has
+    dimensions."""
     picture_sha256: Mapped[bytes]
     """Of the uploaded bytes: the same picture again is known, so an import can be repeated."""
     quality_score: Mapped[float]
@@ -114,6 +123,35 @@ class VariantRow(Table):
     )
     kind: Mapped[str]
     template: Mapped[bytes]
+
+
+class PictureRow(Table):
+    """The picture of a sample, sealed: only of collections that ask for it."""
+
+    __tablename__ = "pictures"
+
+    sample_id: Mapped[UUID] = mapped_column(
+        ForeignKey("samples.id", ondelete="CASCADE"), primary_key=True
+    )
+    content: Mapped[bytes]
+    """Sealed; inside the uploaded bytes as they came."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)
+
+
+class NextTemplateRow(Table):
+    """A template by the embedder that a collection is about to change to."""
+
+    __tablename__ = "next_templates"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    sample_id: Mapped[UUID] = mapped_column(
+        ForeignKey("samples.id", ondelete="CASCADE"), index=True
+    )
+    embedder_sha256: Mapped[str]
+    kind: Mapped[str | None]
+    """Of a variant; NULL: of the sample itself."""
+    template: Mapped[bytes]
+    """Sealed, as a sample's or a variant's."""
 
 
 class ChangeRow(Table):
@@ -140,7 +178,14 @@ class ApiKeyRow(Table):
     name: Mapped[str]
     token_sha256: Mapped[bytes]
     scopes: Mapped[list[str]]
+    collections: Mapped[list[str] | None]
+    """Names of the collections that it is good for; NULL: all."""
+    rate_limit: Mapped[str | None]
+    """Such as `600/minute`; NULL: the service's."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    """Written now and then, not at each call."""
     revoked_at: Mapped[datetime | None]
 
 
@@ -174,12 +219,17 @@ Index(
 
 
 class JobRow(Table):
-    """A retraining: what was asked, how far it is, how it ended."""
+    """A piece of long work, such as a retraining: what was asked, how far it is, how it ended."""
 
     __tablename__ = "jobs"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     collection_id: Mapped[UUID] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(default="retraining", server_default=text("'retraining'"))
+    key_id: Mapped[str | None]
+    """Of the API key that asked for it."""
+    attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How often a process has begun it."""
     state: Mapped[str]
     stage: Mapped[str | None]
     progress: Mapped[float]
@@ -197,13 +247,29 @@ class JobRow(Table):
     finished_at: Mapped[datetime | None]
 
 
-# One at a time for each collection, whichever process starts it.
+# One retraining at a time for each collection, whichever process starts it.
 Index(
     "ix_jobs_unfinished",
     JobRow.collection_id,
     unique=True,
-    postgresql_where=text("state IN ('queued', 'running', 'evaluating')"),
+    postgresql_where=text("kind = 'retraining' AND state IN ('queued', 'running', 'evaluating')"),
 )
+
+
+class JobItemRow(Table):
+    """What has become of one item of a batch."""
+
+    __tablename__ = "job_items"
+
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    subject_id: Mapped[UUID | None] = mapped_column(index=True)
+    """Whom it was enrolled for; the item goes with the subject."""
+    failed: Mapped[bool]
+    report: Mapped[bytes]
+    """Sealed; inside JSON, as the API shows it."""
 
 
 class FeedbackRow(Table):
@@ -253,6 +319,57 @@ class ErasureBundleRow(Table):
     bundle_id: Mapped[str] = mapped_column(primary_key=True, index=True)
     cleared_at: Mapped[datetime | None]
     """When the bundle was deleted, and the last trace of the subject with it."""
+
+
+class DataKeyRow(Table):
+    """A key that stored templates and pictures are sealed with, itself sealed by the master key."""
+
+    __tablename__ = "data_keys"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Counts from 1; the largest one seals."""
+    wrapped: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class AuditRow(Table):
+    """Who did what to whom, when, from where, and how it ended. Rows are only ever added."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)
+    request_id: Mapped[str]
+    key_id: Mapped[str | None]
+    """NULL: the call had no valid key."""
+    action: Mapped[str]
+    collection_id: Mapped[UUID | None] = mapped_column(index=True)
+    """No foreign key, nor have the subjects: an entry outlives both."""
+    subject_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
+    outcome: Mapped[str]
+    status: Mapped[int]
+    address: Mapped[str | None]
+    """Of the caller."""
+
+    __table_args__ = (Index(None, "subject_ids", postgresql_using="gin"),)
+
+
+class IdempotencyRow(Table):
+    """A write that came with an `Idempotency-Key`, and its answer."""
+
+    __tablename__ = "idempotency"
+
+    key_id: Mapped[str] = mapped_column(primary_key=True)
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    request_sha256: Mapped[bytes]
+    """Of method, path and body."""
+    status: Mapped[int | None]
+    """NULL: it is being answered."""
+    answer: Mapped[bytes | None]
+    """Sealed; inside headers and body."""
+    subject_id: Mapped[UUID | None] = mapped_column(index=True)
+    """Whom the answer tells of; it goes with the subject."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)
 
 
 class SecretRow(Table):

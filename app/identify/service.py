@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import UploadFile
 
-from app.deps import Services
 from app.feedback.sealing import Sealer
 from app.gallery.live import LiveGallery
 from app.gallery.repository import Label
@@ -23,6 +22,7 @@ from app.identify.schemas import (
     rounded,
 )
 from app.problems import IMAGE_PROBLEMS, FieldsNotAllowed, ImageTooLarge
+from app.services import Services
 from models import identifier
 from models.decide import Candidate
 from models.decode import DecodeLimits, PictureRefused

@@ -31,7 +31,7 @@ def lock_key(job_id: UUID) -> int:
 
 async def insert_unless_one_runs(session: AsyncSession, fields: dict[str, Any]) -> bool:
     """Write a new job down, unless its collection has an unfinished one."""
-    unfinished = text("state IN ('queued', 'running', 'evaluating')")
+    unfinished = text("kind = 'retraining' AND state IN ('queued', 'running', 'evaluating')")
     inserted = await session.scalar(
         insert(JobRow)
         .values(

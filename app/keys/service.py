@@ -7,7 +7,6 @@ a slow hash would add nothing but its time.
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import sys
@@ -20,6 +19,7 @@ from typing import Literal, get_args
 
 from app.database import Database
 from app.keys import repository
+from app.private_files import write_private
 from app.problems import InvalidKey, MissingKey, MissingScope
 from app.tables import ApiKeyRow
 
@@ -154,7 +154,7 @@ async def ensure_admin_key(database: Database, *, data_dir: Path) -> None:
         await repository.insert(session, row)
         # On the disk before the commit: a crash or a power cut between the two leaves a file that
         # the next start replaces, the other way round a key that nobody has.
-        _write_private(path, token)
+        write_private(path, token)
     sys.stdout.write(f"Admin key, shown this once and kept in {path}: {token}\n")
     sys.stdout.flush()
 
@@ -174,27 +174,3 @@ def _of(row: ApiKeyRow) -> ApiKey:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, at no moment anybody else.
-
-    It is on the disk in the end, with the folders that were made for it: a power cut does not
-    take it away.
-    """
-    new_folders = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".new")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(descriptor)
-    aside.rename(path)
-    for folder in (path.parent, *(each.parent for each in new_folders)):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter, Request
 
-from app.deps import Services, ServicesDep
+from app.deps import ServicesDep
 from app.ops.schemas import Health, Readiness, Version
 from app.problems import DatabaseUnavailable, NotReady, problems
+from app.services import Services
 from app.version import NAME, VERSION
 
 router = APIRouter(tags=["operations"])

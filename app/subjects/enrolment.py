@@ -12,7 +12,6 @@ from uuid import UUID
 from fastapi import UploadFile
 
 from app.collections.schemas import DEFAULT_COLLECTION
-from app.deps import Services
 from app.gallery.live import LiveGallery
 from app.identify.service import read_image
 from app.problems import (
@@ -22,6 +21,7 @@ from app.problems import (
     SubjectNotFound,
     TooManyImages,
 )
+from app.services import Services
 from app.settings import MAX_ENROL_IMAGES
 from app.subjects import repository
 from app.subjects.metadata import parse_metadata

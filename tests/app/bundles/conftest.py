@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from fastapi import FastAPI
 
-from app.deps import Services
+from app.services import Services
 from app.settings import Settings
 from tests.app.bundles.made import CLUSTERS, COMPARISON, make_results
 from tests.app.populate import drawn_templates, populate

@@ -12,7 +12,7 @@ from httpx import AsyncClient
 
 from app.bundles import grace, repository
 from app.bundles.files import BundleFiles
-from app.deps import Services
+from app.services import Services
 from app.settings import Settings
 from tests.app.bundles.conftest import SUBJECTS, Publish
 

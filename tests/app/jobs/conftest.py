@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 from psycopg.types.json import Jsonb
 
-from app.deps import Services
 from app.jobs.repository import lock_key
+from app.services import Services
 from tests.app.populate import populate
 
 OPTIONS = {"full": False, "target_size": None, "seed": None, "automatic": False, "changed": None}

@@ -14,11 +14,11 @@ import pytest
 from httpx import AsyncClient
 from psycopg.types.json import Jsonb
 
-from app.deps import Services
 from app.embedded_postgres import EmbeddedPostgres
 from app.jobs import events
 from app.jobs.events import job_events
 from app.jobs.repository import lock_key
+from app.services import Services
 from tests.app.jobs.conftest import OPTIONS, RunElsewhere
 from tests.app.test_durability import Service, free_port
 

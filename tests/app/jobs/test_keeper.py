@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from httpx import AsyncClient
 
-from app.deps import Services
 from app.jobs import keeper
+from app.services import Services
 from app.settings import Settings
 from tests.app.jobs.conftest import RunElsewhere
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from app.deps import Services
 from app.jobs import repository
 from app.jobs.leftovers import DEAD
 from app.jobs.runner import STOPPED
+from app.services import Services
 
 LEFT_OUT = (STOPPED, DEAD)
 

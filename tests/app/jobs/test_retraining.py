@@ -15,9 +15,9 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 from psycopg.types.json import Jsonb
 
-from app.deps import Services
 from app.jobs import keeper
 from app.main import create_app
+from app.services import Services
 from app.settings import Settings
 from models.identifier import QueryPath
 from tests.app.bundles.made import CLUSTERS, COMPARISON, make_results

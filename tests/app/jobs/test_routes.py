@@ -5,9 +5,9 @@ import psycopg
 import pytest
 from httpx import AsyncClient
 
-from app.deps import Services
 from app.jobs.leftovers import end_dead_jobs
 from app.keys.service import create_key
+from app.services import Services
 from app.settings import Settings
 from tests.app.jobs.conftest import RunElsewhere
 

@@ -1,0 +1,1 @@
+"""The keys that templates and pictures are sealed with: opened, rotated, kept."""
