@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -128,7 +128,7 @@ def test_the_wheel_of_the_image_has_all_that_the_service_needs(tmp_path: Path) -
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
     tops = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
-    assert tops == {"app", "models", "migrations", "training"}
+    assert tops == {"app", "models", "migrations", "training", "vault"}
     kept = [
         path
         for folder in ("app", "models", "migrations")
