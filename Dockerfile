@@ -1,7 +1,9 @@
-# The service without torch. Build: docker build -t cohort .
+# Build: docker build -t cohort .                      the service, without torch
+#        docker build -t cohort-training --target training .   the worker, which also trains
+#        docker build -t cohort-gpu --target gpu .             the service on an NVIDIA GPU
 # Run alone, with the Postgres that is inside the image, on the volume /data:
 #   docker run --rm -p 127.0.0.1:8000:8000 -v cohort-data:/data cohort
-# With a database server of its own: see docker-compose.yml.
+# With all that belongs to it: see docker-compose.yml and deploy/kubernetes.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS builder
@@ -20,12 +22,24 @@ RUN python -m pip wheel --no-deps --wheel-dir /wheels .
 # No index any more: what is installed is what was checked above.
 RUN python -m venv /opt/cohort && /opt/cohort/bin/pip install --no-index --no-deps /wheels/*.whl
 
-FROM ${PYTHON_IMAGE}
-COPY --from=builder /opt/cohort /opt/cohort
+# The index that torch comes from decides which build of it is taken, and the lock can't have a hash for
+# each: without this argument it is the one with CUDA, several gigabytes large.
+FROM builder AS training-builder
+ARG PIP_EXTRA_INDEX_URL=
+COPY requirements/worker.txt requirements/worker.txt
+RUN /opt/cohort/bin/pip install --only-binary=:all: --requirement requirements/worker.txt
+
+# The two builds of ONNX Runtime overwrite each other's files, so the one for CPUs goes first.
+FROM builder AS gpu-builder
+ARG ONNXRUNTIME_GPU=1.31.1
+RUN /opt/cohort/bin/pip uninstall --yes onnxruntime
+RUN /opt/cohort/bin/pip install --only-binary=:all: "onnxruntime-gpu[cuda,cudnn]==${ONNXRUNTIME_GPU}"
+
+FROM ${PYTHON_IMAGE} AS runtime
 # Postgres asks for the name of whom it runs as, so the number below has to have one.
 RUN groupadd --gid 10001 cohort \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin cohort \
-    && install -d -o 10001 -g 10001 -m 0700 /data
+    && install -d -o 10001 -g 10001 -m 0700 /data /bundles
 ENV PATH=/opt/cohort/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -35,10 +49,29 @@ ENV PATH=/opt/cohort/bin:$PATH \
 WORKDIR /data
 # A number, so that an orchestrator can see that it is not root.
 USER 10001:10001
-# The root file system may be read-only: only /data and /tmp are written to.
+# The root file system may be read-only: only /data and /tmp are written to, and /bundles where that is the store.
 VOLUME ["/data"]
+ENTRYPOINT ["cohort"]
+
+FROM runtime AS training
+COPY --from=training-builder /opt/cohort /opt/cohort
+# It listens to nobody, but touches a file every five seconds while it lives (app/jobs/alive.py).
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, sys, time; sys.exit(time.time() - os.stat('/data/worker.alive').st_mtime > 30)"]
+CMD ["worker"]
+
+FROM runtime AS gpu
+COPY --from=gpu-builder /opt/cohort /opt/cohort
+ENV COHORT_PROVIDER=cuda \
+    LD_LIBRARY_PATH=/opt/cohort/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/cohort/lib/python3.11/site-packages/nvidia/cudnn/lib
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
-ENTRYPOINT ["cohort"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]
+
+FROM runtime AS service
+COPY --from=builder /opt/cohort /opt/cohort
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

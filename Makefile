@@ -55,11 +55,15 @@ $(TRAINING): requirements/training.txt
 .PHONY: run
 run: setup ## Start the service on http://127.0.0.1:8000 (PORT=... for another port).
 	@[ ! -x .venv-training/bin/python ] || export COHORT_TRAINING_PYTHON=$${COHORT_TRAINING_PYTHON:-$$PWD/.venv-training/bin/python}; \
-	exec .venv/bin/cohort serve --port $(PORT)
+	COHORT_PUBLIC_DOCS=$${COHORT_PUBLIC_DOCS:-true} exec .venv/bin/cohort serve --port $(PORT)
 
 .PHONY: demo
 demo: setup ## Enrol and identify the pictures of tests/data and say what was seen.
 	@.venv/bin/cohort demo
+
+.PHONY: secrets
+secrets: ## Make passwords and the encryption key for docker-compose.yml, into secrets/; what is there stays.
+	@deploy/secrets.sh secrets
 
 # --- checks -------------------------------------------------------------------------------------
 
@@ -88,6 +92,10 @@ test: $(DEV) $(TRAINING) ## All tests: serving ones without torch, then those th
 test-quick: $(DEV) ## The tests that take no long time, without torch.
 	.venv/bin/python -m pytest -m "not torch and not slow"
 
+.PHONY: audit
+audit: $(DEV) ## Ask an advisory service about the pinned packages; says NOT CHECKED where there is none.
+	.venv/bin/python .ci/audit.py
+
 .PHONY: docs
 docs: $(DEV) ## Check that the documents name every command, setting and error, and that their examples hold.
 	.venv/bin/python -m pytest tests/test_docs.py
@@ -104,13 +112,15 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet 
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 .PHONY: lock
-lock: $(DEV) ## Resolve pyproject.toml into requirements/{serve,dev,training}.txt.
+lock: $(DEV) ## Resolve pyproject.toml into requirements/{serve,dev,training,worker}.txt.
 	$(PIP_COMPILE) --generate-hashes --extra embedded --extra s3 --extra tracing --output-file requirements/serve.txt pyproject.toml
 	$(PIP_COMPILE) --generate-hashes --extra embedded --extra s3 --extra tracing --extra dev \
 		--constraint requirements/serve.txt --output-file requirements/dev.txt pyproject.toml
 	$(PIP_COMPILE) --extra embedded --extra s3 --extra tracing --extra dev --extra export --extra dask \
 		--constraint requirements/dev.txt --output-file requirements/training.txt pyproject.toml
-	@sed -i -e '/^cohort @ /,/# via cohort/d' -e 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/training.txt
+	$(PIP_COMPILE) --extra embedded --extra s3 --extra tracing --extra train \
+		--constraint requirements/training.txt --output-file requirements/worker.txt pyproject.toml
+	@sed -i -e '/^cohort @ /,/# via cohort/d' -e 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/{training,worker}.txt
 
 # --- measurements -------------------------------------------------------------------------------
 
@@ -146,10 +156,31 @@ bench-fpir: need-LFW need-PROTOCOL setup ## Strangers who pass against how many 
 bench-swap: setup setup-training ## Bundles swapped under load, and what a retraining costs those who identify.
 	.venv-training/bin/python -m benchmarks.bench_swap --service-python .venv/bin/python
 
+.PHONY: bench-replicas
+bench-replicas: $(DEV) ## How soon, and how surely, three replicas see each other's writes.
+	.venv/bin/python -m benchmarks.bench_replicas
+
+.PHONY: chaos
+chaos: $(DEV) ## Kill, freeze and starve each part of a cluster under load: is anything lost? (FAULTS=... for some of them)
+	.venv/bin/python -m benchmarks.chaos $(if $(FAULTS),--only $(FAULTS))
+
 .PHONY: bench-latency
 bench-latency: need-LFW need-PROTOCOL setup setup-training ## Milliseconds a request, requests a second (LFW=... PROTOCOL=...).
 	.venv-training/bin/python -m benchmarks.bench_latency --lfw $(LFW) --protocol $(PROTOCOL) \
 		--service-python .venv/bin/python
+
+.PHONY: fuzz
+fuzz: $(DEV) ## schemathesis on the running service, then 2,000 pictures and archives made to harm; fails if anything does.
+	.venv/bin/python -m benchmarks.fuzz
+
+.PHONY: soak
+soak: setup ## 20,000 identifications and 2,000 enrolments and deletions at once; fails if the service grows or errs.
+	.venv/bin/python -m benchmarks.soak
+
+.PHONY: bench-batching
+bench-batching: PROVIDER ?= cpu
+bench-batching: setup ## Faces of concurrent requests together in a run against each alone (PROVIDER=...).
+	.venv/bin/python -m benchmarks.bench_batching --provider $(PROVIDER)
 
 # Where the trainings of the next two are kept, so that the second does not do them again.
 OUT ?= var/bench-training

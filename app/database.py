@@ -1,8 +1,9 @@
 """The connection to Postgres: one engine a service, explicit transactions."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Self
 
 from sqlalchemy import URL, make_url, text
@@ -13,9 +14,21 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from app.announcements import Announcement, announcements_of
 from app.embedded_postgres import EmbeddedPostgres
 from app.migrate import migrate
+from app.outage import DatabaseWatch
 from app.settings import Settings
+
+CONNECT_TIMEOUT_S = 2
+"""Unless the URL says another. The driver knows no shorter one."""
+POOL_TIMEOUT_S = 5.0
+"""How long a transaction waits for a connection while others have them all."""
+
+before_commit: ContextVar[Callable[[AsyncSession], Awaitable[None]] | None] = ContextVar(
+    "before_commit", default=None
+)
+"""What the transactions of the present request do last, so that it is committed with them."""
 
 
 class Database:
@@ -23,16 +36,26 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._watch = DatabaseWatch(engine)
+        self.announce: Callable[[Announcement], None] = lambda _: None
+        """Called for each change that was committed; must return at once."""
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
-    def connect(cls, url: URL, *, pool_size: int) -> Self:
-        """Make the engine; connections are opened when they are first needed."""
+    def connect(cls, url: URL, *, pool_size: int, name: str = "") -> Self:
+        """Make the engine; connections are opened when they are first needed, by that name."""
         return cls(
             create_async_engine(
                 url,
                 pool_size=pool_size,
                 max_overflow=0,
+                pool_timeout=POOL_TIMEOUT_S,
+                connect_args={
+                    "connect_timeout": CONNECT_TIMEOUT_S,
+                    **url.query,
+                    # Over what the URL says: app/embedders/presence.py reads it.
+                    **({"application_name": name} if name else {}),
+                },
                 pool_pre_ping=True,  # a restarted Postgres costs no failed request
                 hide_parameters=True,  # an error's message must not quote a name or a template
             )
@@ -49,6 +72,10 @@ class Database:
         """Run the block in a transaction: committed at its end, rolled back if it raises."""
         async with self._sessions.begin() as session:
             yield session
+            if (last := before_commit.get()) is not None:
+                await last(session)
+        for announcement in announcements_of(session):
+            self.announce(announcement)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncSession]:
@@ -64,14 +91,40 @@ class Database:
         async with self._sessions.begin() as session:
             await session.execute(text("SELECT"))
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the database is known to be out of reach; False where nobody `watches` it."""
+        return self._watch.away
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Find out within two seconds, while the block runs, that the database is away.
+
+        Then what waits for it fails at once, and so does every transaction until it is back, with
+        SQLAlchemy's OperationalError.
+        """
+        async with self._watch.watching(self.address):
+            yield
+
+    def forget_statements(self) -> None:
+        """Forget the compiled statements, each of which has the values that it was first used with.
+
+        Such as an external id that somebody looked for. They are compiled again when needed.
+        """
+        self._engine.clear_compiled_cache()
+
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+async def opened_database(settings: Settings, *, name: str = "") -> AsyncIterator[Database]:
     """Open the database that the settings name, start it if it is embedded, and migrate it.
+
+    Args:
+        settings: of this process.
+        name: of its connections, as Postgres shows them.
 
     Raises:
         EmbeddedPostgresError: the embedded Postgres is not installed or does not start.
@@ -85,9 +138,10 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
     try:
         url = make_url(address).set(drivername="postgresql+psycopg")
         await asyncio.to_thread(migrate, url)
-        database = Database.connect(url, pool_size=settings.database_pool_size)
+        database = Database.connect(url, pool_size=settings.database_pool_size, name=name)
         try:
-            yield database
+            async with database.watched():
+                yield database
         finally:
             await database.close()
     finally:

@@ -6,8 +6,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from app import problems
+from app.edge.methods import allowed
 from app.problems import Problem
 
 MAX_LISTED_ERRORS = 20
@@ -16,7 +18,8 @@ MAX_LISTED_ERRORS = 20
 
 def problem_response(problem: Problem, request_id: str) -> Response:
     """Make the answer of a problem."""
-    return JSONResponse(
+    return _ProblemAnswer(
+        problem.code,
         problem.document(request_id),
         status_code=problem.status,
         headers=problem.headers,
@@ -24,10 +27,22 @@ def problem_response(problem: Problem, request_id: str) -> Response:
     )
 
 
+class _ProblemAnswer(JSONResponse):
+    """Leaves its code in the request's state, for whoever counts or records outside."""
+
+    def __init__(self, code: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["problem"] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def install_handlers(app: FastAPI) -> None:
     """Have every error answered with a problem document.
 
-    What nobody expected is answered by `app.middleware.RequestContext`, which sees it first.
+    What nobody expected is answered by `app.edge.context.RequestContext`, which sees it first.
     """
     app.add_exception_handler(Problem, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
@@ -35,10 +50,10 @@ def install_handlers(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return problem_response(_problem_of(error), request.state.request_id)
+    return problem_response(_problem_of(error, request), request.state.request_id)
 
 
-def _problem_of(error: Exception) -> Problem:
+def _problem_of(error: Exception, request: Request) -> Problem:
     match error:
         case Problem():
             return error
@@ -48,7 +63,8 @@ def _problem_of(error: Exception) -> Problem:
             return problems.NotFound("No route has this path.")
         case HTTPException(status_code=405):
             return problems.MethodNotAllowed(
-                "The path exists, but not for this method.", headers=error.headers
+                "The path exists, but not for this method.",
+                headers={"Allow": allowed(request.scope)},
             )
         case HTTPException(status_code=400):
             return problems.MalformedRequest(str(error.detail))

@@ -49,7 +49,7 @@ def configure_logs(level: str) -> None:
             "loggers": {
                 "uvicorn": {"handlers": [], "propagate": True},
                 "uvicorn.error": {"handlers": [], "propagate": True},
-                # `app.middleware` writes a line a request, without the query string.
+                # `app.edge.context` writes a line a request, without the query string.
                 "uvicorn.access": {"handlers": [], "propagate": False},
                 "alembic": {"level": "WARNING"},
                 "httpx": {"level": "WARNING"},  # writes whole addresses, with names in them

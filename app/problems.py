@@ -1,7 +1,7 @@
 """Every way a request can fail, as `application/problem+json` with a stable `code`.
 
 Problem
-├── what the caller is      MissingKey, InvalidKey, MissingScope
+├── what the caller is      MissingKey, InvalidKey, MissingScope, KeyInAddress, RateLimited
 ├── what the request is     InvalidRequest, MalformedRequest, RequestTooLarge, InvalidCursor, ...
 ├── what the picture is     EmptyImage, CorruptImage, NoFace, MultipleFaces, ...
 ├── what is stored          CollectionNotFound, SubjectNotFound, ExternalIdTaken, ...
@@ -74,6 +74,14 @@ class InvalidKey(Problem):
     status, code, title = 401, "invalid_key", "The API key is not valid"
 
 
+class KeyInAddress(Problem):
+    status, code, title = 400, "key_in_address", "A key must not be in an address"
+
+
+class RateLimited(Problem):
+    status, code, title = 429, "rate_limited", "Too many calls"
+
+
 class MissingScope(Problem):
     status, code, title = 403, "missing_scope", "The API key may not do this"
 
@@ -94,6 +102,14 @@ class RequestTooLarge(Problem):
     status, code, title = 413, "request_too_large", "The request is too large"
 
 
+class RequestTooSlow(Problem):
+    status, code, title = 408, "request_too_slow", "The request came too slowly"
+
+
+class UnsupportedEncoding(Problem):
+    status, code, title = 415, "unsupported_encoding", "The body must not be compressed"
+
+
 class InvalidRequest(Problem):
     status, code, title = 422, "invalid_request", "A field of the request is not valid"
 
@@ -112,6 +128,10 @@ class InvalidIdentification(Problem):
 
 class FieldsNotAllowed(Problem):
     status, code, title = 422, "fields_not_allowed", "These fields exclude each other"
+
+
+class IdempotencyKeyReused(Problem):
+    status, code, title = 422, "idempotency_key_reused", "The key was sent with another request"
 
 
 class TooManyImages(Problem):
@@ -140,6 +160,10 @@ class SubjectNotFound(Problem):
 
 class SampleNotFound(Problem):
     status, code, title = 404, "sample_not_found", "The subject has no such sample"
+
+
+class PictureNotFound(Problem):
+    status, code, title = 404, "picture_not_found", "No picture of this sample is kept"
 
 
 class FeedbackNotFound(Problem):
@@ -190,6 +214,14 @@ class RetrainingRuns(Problem):
     status, code, title = 409, "retraining_runs", "The collection is being retrained"
 
 
+class RequestInProgress(Problem):
+    status, code, title = 409, "request_in_progress", "The same request is being answered"
+
+
+class AnswerLost(Problem):
+    status, code, title = 409, "answer_lost", "The request was carried out, its answer is gone"
+
+
 class TooFewSubjects(Problem):
     status, code, title = 409, "too_few_subjects", "The collection is too small for a training"
 
@@ -198,8 +230,20 @@ class TrainingUnavailable(Problem):
     status, code, title = 503, "training_unavailable", "There is nothing here to train with"
 
 
+class BundleUnavailable(Problem):
+    status, code, title = 503, "bundle_unavailable", "The bundle can't be reached"
+
+
+class EmbedderNotRunning(Problem):
+    status, code, title = 422, "embedder_not_running", "No such embedder runs here"
+
+
 class NotReady(Problem):
     status, code, title = 503, "not_ready", "The service is not ready"
+
+
+class Behind(Problem):
+    status, code, title = 503, "behind", "The replica has not seen this yet"
 
 
 class DatabaseUnavailable(Problem):
@@ -208,6 +252,14 @@ class DatabaseUnavailable(Problem):
 
 class Overloaded(Problem):
     status, code, title = 503, "overloaded", "The service has too much to do"
+
+
+class DeadlineExceeded(Problem):
+    status, code, title = 503, "deadline_exceeded", "The request's turn did not come in time"
+
+
+class AuditUnavailable(Problem):
+    status, code, title = 503, "audit_unavailable", "The call can't be entered in the audit log"
 
 
 class InternalError(Problem):
@@ -236,6 +288,26 @@ class ImageTooSmall(Problem):
 
 class CorruptImage(Problem):
     status, code, title = 422, "corrupt_image", "The picture is damaged"
+
+
+class UnsupportedArchive(Problem):
+    status, code, title = 422, "unsupported_archive", "The upload is no archive that can be read"
+
+
+class CorruptArchive(Problem):
+    status, code, title = 422, "corrupt_archive", "The archive is damaged"
+
+
+class UnsafeArchive(Problem):
+    status, code, title = 422, "unsafe_archive", "The archive holds what is not taken"
+
+
+class TooManyEntries(Problem):
+    status, code, title = 422, "too_many_entries", "The batch has too many entries"
+
+
+class EmptyBatch(Problem):
+    status, code, title = 422, "empty_batch", "The batch holds no pictures"
 
 
 IMAGE_PROBLEMS: Mapping[str, type[Problem]] = {

@@ -6,20 +6,29 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from app.audit.log import AuditLog, opened_audit
 from app.bundles.files import BundleFiles
 from app.bundles.service import Bundles
+from app.bundles.sharing import open_store
 from app.collections.service import ensure_default_collection
 from app.database import Database, opened_database
-from app.encryption.service import master_key, open_vault
+from app.edge.counting import Counts, opened_counts
+from app.embedders.presence import connection_name
+from app.embedders.running import Embedders
+from app.encryption.service import opened_vault
 from app.feedback.sealing import Sealer
 from app.feedback.service import open_sealer
+from app.gallery.notices import publishing
 from app.gallery.service import Galleries
 from app.inference import Inference
+from app.jobs.queue import JobQueue
 from app.jobs.service import Jobs
-from app.keys.service import KeyRing, ensure_admin_key
+from app.keys.ring import KeyRing
+from app.keys.service import ensure_admin_key
+from app.keys.uses import opened_key_ring
+from app.metrics.instruments import Metrics
 from app.redis import opened_redis
 from app.settings import Settings
-from models.calibration import Calibration
 from models.identifier import QueryPath
 from vault.vault import Vault
 
@@ -36,11 +45,14 @@ class Services:
     galleries: Galleries
     inference: Inference
     path: QueryPath
-    prior: Calibration
-    """Of the embedder; each gallery's own thresholds go with the gallery."""
+    """Of the default embedder, with the detector that all share."""
+    embedders: Embedders
     sealer: Sealer
     bundles: Bundles
     jobs: Jobs
+    audit: AuditLog
+    metrics: Metrics
+    counts: Counts
 
 
 @asynccontextmanager
@@ -52,29 +64,44 @@ async def opened_services(
     Raises:
         ManifestInvalid, CalibrationInvalid, ProviderMissing: see `QueryPath.open`.
         EmbeddedPostgresError: the embedded Postgres is not installed or does not start.
+        StoreInvalid: nothing here knows the bundle store's URL.
         MasterKeyInvalid: the encryption key is not the database's.
     """
     # Nothing is served yet, so what blocks may block.
-    path = open_path(settings)
-    embedder = path.embedder.manifest
-    prior = Calibration.of(embedder)
+    embedders = Embedders.open(settings, open_path)
+    default = embedders.default
     inference = Inference(
         workers=settings.inference_workers,
         queue_limit=settings.inference_queue_limit,
         threads=settings.inference_threads,
     )
     try:
-        async with opened_database(settings) as database, opened_redis(settings) as redis:
-            vault = await open_vault(database, master_key(settings))
-            await ensure_default_collection(database, embedder=embedder)
+        async with (
+            opened_database(
+                settings, name=connection_name(each.known.id for each in embedders)
+            ) as database,
+            opened_redis(settings) as redis,
+            publishing(database, redis),
+            opened_vault(database, settings) as vault,
+            opened_audit(database, settings.data_dir / "audit") as audit,
+            opened_key_ring(database, cache_s=settings.key_cache_s) as keys,
+            opened_counts(redis) as counts,
+        ):
+            await ensure_default_collection(database, embedder=default.manifest)
             await ensure_admin_key(database, data_dir=settings.data_dir)
             bundle_files = BundleFiles(
                 folder=settings.data_dir / "bundles",
-                embedder=embedder,
                 subnet_memory_bytes=settings.subnet_memory_bytes,
                 threads=settings.inference_threads,
+                store=await open_store(settings.bundle_store, database),
             )
-            galleries = Galleries(database, embedder, prior, bundle_files.open)
+            galleries = Galleries(
+                database,
+                [each.known for each in embedders],
+                bundle_files.open,
+                vault,
+                patience_s=settings.min_revision_wait_s,
+            )
             await galleries.refresh()
             bundles = Bundles(
                 database=database,
@@ -87,16 +114,24 @@ async def opened_services(
                 database=database,
                 redis=redis,
                 vault=vault,
-                keys=KeyRing(database, cache_s=settings.key_cache_s),
+                keys=keys,
                 galleries=galleries,
                 inference=inference,
-                path=path,
-                prior=prior,
-                sealer=await open_sealer(database),
+                path=default.path,
+                embedders=embedders,
+                sealer=await open_sealer(database, vault),
                 bundles=bundles,
                 jobs=Jobs(
-                    settings=settings, database=database, galleries=galleries, bundles=bundles
+                    settings=settings,
+                    database=database,
+                    galleries=galleries,
+                    bundles=bundles,
+                    embedders=embedders,
+                    queue=JobQueue.of(settings),
                 ),
+                audit=audit,
+                metrics=Metrics(),
+                counts=counts,
             )
     finally:
         inference.close()

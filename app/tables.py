@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Computed,
     DateTime,
     ForeignKey,
     Identity,
@@ -43,6 +44,17 @@ class Table(DeclarativeBase):
     }
 
 
+def _data_key_of(content: str) -> Mapped[int | None]:
+    """Id of the data key that a column was sealed with; NULL: it is not sealed.
+
+    A foreign key: nothing can be stored under a data key that a rotation has just deleted, and
+    none be deleted that is still needed.
+    """
+    return mapped_column(
+        ForeignKey("data_keys.id"), Computed(f"sealed_with({content})", persisted=True), index=True
+    )
+
+
 class CollectionRow(Table):
     """A namespace of subjects, tied to the embedder whose templates it holds."""
 
@@ -61,6 +73,19 @@ class CollectionRow(Table):
     subject_days: Mapped[int | None]
     """How long subjects are kept after their last sample was enrolled; NULL: until deleted."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class FormerNameRow(Table):
+    """How far the feed had come of a collection that was deleted.
+
+    Whichever has its name next goes on counting from there, so that a replica which still holds the
+    old one is not taken for one that has seen enough of the new one.
+    """
+
+    __tablename__ = "former_names"
+
+    name_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger)
 
 
 class SubjectRow(Table):
@@ -103,6 +128,7 @@ class SampleRow(Table):
     template: Mapped[bytes]
     """Sealed (vault/); inside float32, little-endian, unit length, as many as the embedder has
     dimensions."""
+    data_key_id: Mapped[int | None] = _data_key_of("template")
     picture_sha256: Mapped[bytes]
     """Of the uploaded bytes: the same picture again is known, so an import can be repeated."""
     quality_score: Mapped[float]
@@ -123,6 +149,7 @@ class VariantRow(Table):
     )
     kind: Mapped[str]
     template: Mapped[bytes]
+    data_key_id: Mapped[int | None] = _data_key_of("template")
 
 
 class PictureRow(Table):
@@ -135,6 +162,7 @@ class PictureRow(Table):
     )
     content: Mapped[bytes]
     """Sealed; inside the uploaded bytes as they came."""
+    data_key_id: Mapped[int | None] = _data_key_of("content")
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)
 
 
@@ -152,6 +180,7 @@ class NextTemplateRow(Table):
     """Of a variant; NULL: of the sample itself."""
     template: Mapped[bytes]
     """Sealed, as a sample's or a variant's."""
+    data_key_id: Mapped[int | None] = _data_key_of("template")
 
 
 class ChangeRow(Table):
@@ -190,7 +219,7 @@ class ApiKeyRow(Table):
 
 
 class BundleRow(Table):
-    """A published bundle; its files lie in the data directory under the same id."""
+    """A published bundle; its files lie in store and data directory under the same id."""
 
     __tablename__ = "bundles"
 
@@ -265,11 +294,30 @@ class JobItemRow(Table):
         ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
     )
     position: Mapped[int] = mapped_column(primary_key=True)
-    subject_id: Mapped[UUID | None] = mapped_column(index=True)
-    """Whom it was enrolled for; the item goes with the subject."""
+    subject_ids: Mapped[list[UUID]] = mapped_column(
+        ARRAY(Uuid), default=list, server_default=text("'{}'")
+    )
+    """Whom the report tells of; the item goes with each of them."""
     failed: Mapped[bool]
     report: Mapped[bytes]
     """Sealed; inside JSON, as the API shows it."""
+    data_key_id: Mapped[int | None] = _data_key_of("report")
+
+    __table_args__ = (Index(None, "subject_ids", postgresql_using="gin"),)
+
+
+class UploadRow(Table):
+    """A part of what a batch works on; it goes when the job is over."""
+
+    __tablename__ = "uploads"
+
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[bytes]
+    """Sealed; inside so many of the uploaded bytes, but for the last part."""
+    data_key_id: Mapped[int | None] = _data_key_of("content")
 
 
 class FeedbackRow(Table):
@@ -286,6 +334,7 @@ class FeedbackRow(Table):
     verdict: Mapped[str]
     template: Mapped[bytes]
     """As a sample's."""
+    data_key_id: Mapped[int | None] = _data_key_of("template")
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     __table_args__ = (UniqueConstraint("subject_id", "identification_sha256"),)
@@ -302,6 +351,7 @@ class ErasureRow(Table):
     subject_id: Mapped[UUID]
     samples: Mapped[int]
     variants: Mapped[int]
+    pictures: Mapped[int] = mapped_column(server_default=text("0"))
     feedback: Mapped[int]
     erased_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
@@ -318,7 +368,8 @@ class ErasureBundleRow(Table):
     )
     bundle_id: Mapped[str] = mapped_column(primary_key=True, index=True)
     cleared_at: Mapped[datetime | None]
-    """When the bundle was deleted, and the last trace of the subject with it."""
+    """When the bundle was deleted, and the last trace of the subject with it; where replicas cache
+    bundles, when the last of them has cleared its cache, which may be to come."""
 
 
 class DataKeyRow(Table):
@@ -337,11 +388,12 @@ class AuditRow(Table):
 
     __tablename__ = "audit"
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    """Given before the row is written: an entry that is written twice is there once."""
+    at: Mapped[datetime]
     request_id: Mapped[str]
     key_id: Mapped[str | None]
-    """NULL: the call had no valid key."""
+    """NULL: the service did it of itself."""
     action: Mapped[str]
     collection_id: Mapped[UUID | None] = mapped_column(index=True)
     """No foreign key, nor have the subjects: an entry outlives both."""
@@ -351,7 +403,10 @@ class AuditRow(Table):
     address: Mapped[str | None]
     """Of the caller."""
 
-    __table_args__ = (Index(None, "subject_ids", postgresql_using="gin"),)
+    __table_args__ = (
+        Index(None, "at", "id"),
+        Index(None, "subject_ids", postgresql_using="gin"),
+    )
 
 
 class IdempotencyRow(Table):
@@ -361,12 +416,20 @@ class IdempotencyRow(Table):
 
     key_id: Mapped[str] = mapped_column(primary_key=True)
     idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    """Its SHA-256 in hexadecimal: what clients make a key of may tell of somebody."""
     request_sha256: Mapped[bytes]
-    """Of method, path and body."""
+    """Of method, path, query and body."""
+    claim: Mapped[UUID | None]
+    """Of whoever works on it; NULL: it is over."""
+    leased_until: Mapped[datetime]
+    """When the claim lapses, unless it is renewed."""
+    written: Mapped[bool]
+    """Whether something was committed for it: set in the very transaction."""
     status: Mapped[int | None]
-    """NULL: it is being answered."""
     answer: Mapped[bytes | None]
-    """Sealed; inside headers and body."""
+    """Sealed; inside headers and body. NULL though it is over: the answer is lost, or went with
+    the subject."""
+    data_key_id: Mapped[int | None] = _data_key_of("answer")
     subject_id: Mapped[UUID | None] = mapped_column(index=True)
     """Whom the answer tells of; it goes with the subject."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)
@@ -379,3 +442,4 @@ class SecretRow(Table):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[bytes]
+    data_key_id: Mapped[int | None] = _data_key_of("value")

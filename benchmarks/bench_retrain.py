@@ -8,6 +8,7 @@ results are searched by the serving code for the same held-out probes: pictures 
 and their degraded copies.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -22,12 +23,14 @@ from app.embedded_postgres import EmbeddedPostgres
 from app.migrate import migrate
 from benchmarks.report import write_results
 from benchmarks.synthetic_collection import SyntheticCollection, likely_model
+from benchmarks.vaults import made_vault
 from models.weights import DEFAULT_EMBEDDER
 from models.zoo import read_manifest
 from training.retraining.progress import Stages
 from training.retraining.retrain import Wanted, retrain
 from training.run.folder import RunFolder
 from training.stores.format import EmbedderIdentity
+from vault.vault import KEY_BYTES
 
 SUBJECTS, SAMPLES, TARGET_SIZE = 10_000, 6, 250
 """Clusters of 250: 40 of them. Of six samples one is tested and one validated."""
@@ -62,14 +65,19 @@ def measured(url: str, folder: Path) -> dict[str, float]:
     """Train, change, retrain twice."""
     manifest = read_manifest(DEFAULT_EMBEDDER)
     embedder = EmbedderIdentity(manifest.name, manifest.sha256)
-    collection = SyntheticCollection(url, likely_model(embedder, manifest.dimension), seed=SEED)
+    master_key = os.urandom(KEY_BYTES)
+    vault = made_vault(url, master_key)
+    model = likely_model(embedder, manifest.dimension)
+    collection = SyntheticCollection(url, vault, model, seed=SEED)
     console.print(f"enrolling {SUBJECTS:,} synthetic subjects of {SAMPLES} samples")
     subjects = collection.enrol(SUBJECTS, samples=SAMPLES, spare=1)
 
     def trained(name: str, **options: Any) -> dict[str, Any]:
         console.print(name)
         (folder / name).mkdir()
-        wanted = Wanted(collection.id, url, DEFAULT_EMBEDDER, target_size=TARGET_SIZE, **options)
+        wanted = Wanted(
+            collection.id, url, master_key, DEFAULT_EMBEDDER, target_size=TARGET_SIZE, **options
+        )
         return retrain(RunFolder(folder / name), wanted, Stages(lambda _line: None))
 
     first = trained("the first training")

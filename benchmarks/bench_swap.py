@@ -10,6 +10,7 @@ again, while clients identify without a pause. At last a retraining runs beside 
 import argparse
 import io
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -33,9 +34,12 @@ from benchmarks.report import write_results
 from benchmarks.retraining import follow
 from benchmarks.service import Client, Service, running_service
 from benchmarks.synthetic_collection import SyntheticCollection, likely_model
+from benchmarks.vaults import made_vault
 from models.weights import DEFAULT_EMBEDDER
 from models.zoo import read_manifest
 from training.stores.format import EmbedderIdentity
+from vault.master import write_master_key
+from vault.vault import KEY_BYTES, Vault
 
 SUBJECTS, SAMPLES, LATER = 1_000, 6, 20
 """Subjects of the first bundle, their samples, and the subjects that only the second one knows."""
@@ -59,9 +63,14 @@ def main() -> None:
     parser.add_argument("--service-python", default=sys.executable, help="interpreter that serves")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cohort-bench-") as folder, database(folder) as url:
-        settings = {"COHORT_DATABASE_URL": url, "COHORT_TRAINING_PYTHON": sys.executable}
+        master_key = os.urandom(KEY_BYTES)
+        settings = {
+            "COHORT_DATABASE_URL": url,
+            "COHORT_ENCRYPTION_KEY": write_master_key(master_key),
+            "COHORT_TRAINING_PYTHON": sys.executable,
+        }
         with running_service(arguments.service_python, settings) as service:
-            figures = measured(service, url)
+            figures = measured(service, url, made_vault(url, master_key))
     write_results("swap", figures)
     if missed := [name for name, holds in demands(figures).items() if not holds]:
         raise SystemExit(f"missed: {'; '.join(missed)}")
@@ -88,12 +97,12 @@ def demands(figures: Mapping[str, float]) -> dict[str, bool]:
     }
 
 
-def measured(service: Service, database_url: str) -> dict[str, float]:
+def measured(service: Service, database_url: str, vault: Vault) -> dict[str, float]:
     """Make the collection and its bundles, and measure."""
     manifest = read_manifest(DEFAULT_EMBEDDER)
     identity = EmbedderIdentity(manifest.name, manifest.sha256)
     model = likely_model(identity, manifest.dimension)
-    collection = SyntheticCollection(database_url, model, seed=SEED)
+    collection = SyntheticCollection(database_url, vault, model, seed=SEED)
     collection.enrol(SUBJECTS, samples=SAMPLES)
     client = service.client()
     wait_until_taken_up(client, str(collection.id))

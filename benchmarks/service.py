@@ -11,11 +11,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 START_TIMEOUT_S = 120.0
 LOG_TAIL = 4_000
 """Characters of the service's log that an error is given."""
+
+
+class Answer(NamedTuple):
+    """What a service answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By their names in lower case."""
+    body: dict[str, Any]
+    """Empty where the answer has none, or none in JSON."""
 
 
 class Client:
@@ -23,23 +33,25 @@ class Client:
     processor time, which would otherwise be counted as the service's latency.
     """
 
-    def __init__(self, port: int, key: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    def __init__(self, port: int, key: str, *, timeout_s: float = 120) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
         self._key = key
 
     def post(
         self, path: str, files: list[tuple[str, bytes]], fields: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
         """Send a multipart form of JPEG pictures; give back the status and the JSON body."""
-        body, boundary = multipart(files, fields or {})
-        return self._ask("POST", path, body, f"multipart/form-data; boundary={boundary}")
+        answer = self.send_form(path, files, fields)
+        return answer.status, answer.body
 
     def post_json(self, path: str, document: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """Send JSON; give back the status and the JSON body."""
-        return self._ask("POST", path, json.dumps(document).encode(), "application/json")
+        answer = self.exchange("POST", path, json.dumps(document).encode(), "application/json")
+        return answer.status, answer.body
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        return self._ask("GET", path, None, None)
+        answer = self.exchange("GET", path)
+        return answer.status, answer.body
 
     def identify(self, picture: bytes, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Search with one picture.
@@ -52,18 +64,47 @@ class Client:
             raise RuntimeError(f"identify answered {status}: {body}")
         return body
 
+    def send_form(
+        self,
+        path: str,
+        files: list[tuple[str, bytes]],
+        fields: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a multipart form of JPEG pictures; give back the whole answer."""
+        body, boundary = multipart(files, fields or {})
+        kind = f"multipart/form-data; boundary={boundary}"
+        return self.exchange("POST", path, body, kind, headers)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request and read its answer.
+
+        Raises:
+            OSError, http.client.HTTPException: there was none; the next request connects anew.
+        """
+        sent = {"Authorization": f"Bearer {self._key}", **(headers or {})}
+        if content_type is not None:
+            sent["Content-Type"] = content_type
+        try:
+            self._connection.request(method, path, body=body, headers=sent)
+            response = self._connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+        received = {name.lower(): value for name, value in response.getheaders()}
+        is_json = received.get("content-type", "").partition(";")[0].endswith("json")
+        return Answer(response.status, received, json.loads(content) if content and is_json else {})
+
     def close(self) -> None:
         self._connection.close()
-
-    def _ask(
-        self, method: str, path: str, body: bytes | None, content_type: str | None
-    ) -> tuple[int, dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {self._key}"}
-        if content_type is not None:
-            headers["Content-Type"] = content_type
-        self._connection.request(method, path, body=body, headers=headers)
-        response = self._connection.getresponse()
-        return response.status, json.loads(response.read())
 
 
 def multipart(files: list[tuple[str, bytes]], fields: Mapping[str, str]) -> tuple[bytes, str]:

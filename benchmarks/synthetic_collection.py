@@ -11,6 +11,7 @@ from models.arrays import Floats
 from training.stores.format import EmbedderIdentity
 from training.synthetic.angles import QUANTILES
 from training.synthetic.model import SyntheticModel
+from vault.vault import Vault
 
 AXES = 64
 KINDS = ("low_resolution", "blur", "cover")
@@ -43,15 +44,19 @@ def likely_model(embedder: EmbedderIdentity, dimension: int) -> SyntheticModel:
 class SyntheticCollection:
     """One collection; every method is one transaction and leaves the feed as the service does."""
 
-    def __init__(self, database_url: str, model: SyntheticModel, *, seed: int) -> None:
+    def __init__(
+        self, database_url: str, vault: Vault, model: SyntheticModel, *, seed: int
+    ) -> None:
         """Make it, empty.
 
         Args:
             database_url: of a migrated Postgres.
+            vault: that templates are sealed by.
             model: that templates are drawn from.
             seed: of the draws.
         """
         self._url = database_url
+        self._vault = vault
         self._model = model
         self._rng = np.random.default_rng(seed)
         self._moves = model.draw(len(KINDS), 1, np.random.default_rng([seed, 1]))[:, 0]
@@ -113,11 +118,12 @@ class SyntheticCollection:
 
     def judge(self, subject: UUID, template: Floats, verdict: str) -> None:
         """Say of a (d,) probe that it is of a subject (`confirmed`) or not (`rejected`)."""
+        sealed = self._vault.seal(template.tobytes(), purpose="feedback", owner=subject)
         with psycopg.connect(self._url) as connection:
             connection.execute(
                 "INSERT INTO feedback (id, collection_id, subject_id, identification_sha256, "
                 "verdict, template) VALUES (%s, %s, %s, %s, %s, %s)",
-                [uuid4(), self.id, subject, self._rng.bytes(32), verdict, template.tobytes()],
+                [uuid4(), self.id, subject, self._rng.bytes(32), verdict, sealed],
             )
             self._tell(connection, [subject], "feedback_given")
 
@@ -131,10 +137,11 @@ class SyntheticCollection:
             for subject, templates in samples:
                 for template in templates:
                     sample = UUID(bytes=self._rng.bytes(16), version=4)
-                    copy.write_row(
-                        (sample, subject, template.tobytes(), self._rng.bytes(32), 0.9, [])
-                    )
-                    copies.append((sample, *self._degraded(template)))
+                    sealed = self._vault.seal(template.tobytes(), purpose="sample", owner=subject)
+                    copy.write_row((sample, subject, sealed, self._rng.bytes(32), 0.9, []))
+                    kind, degraded = self._degraded(template)
+                    sealed = self._vault.seal(degraded, purpose="variant", owner=sample)
+                    copies.append((sample, kind, sealed))
         with connection.cursor().copy(
             "COPY variants (sample_id, kind, template) FROM STDIN"
         ) as copy:

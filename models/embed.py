@@ -1,6 +1,7 @@
 """Aligned faces -> templates: unit vectors whose cosine says how alike two faces are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.arrays import Floats
+from models.batching import Batcher
 from models.runtime import Provider, open_session
 from models.zoo import EmbedderManifest, ManifestInvalid
 
@@ -24,6 +26,8 @@ class Embedder:
     session: ort.InferenceSession
     flip: bool
     """Whether a template is the mean of the face's and of its mirror image's."""
+    batcher: Batcher | None = None
+    """Through which the faces of several threads share runs; None: they do not."""
 
     @classmethod
     def open(
@@ -33,6 +37,7 @@ class Embedder:
         flip: bool = True,
         provider: Provider = "cpu",
         threads: int = 1,
+        batch_limit: int = 1,
     ) -> Self:
         """Open the net and check that it takes and gives what the manifest says.
 
@@ -42,6 +47,7 @@ class Embedder:
                 slightly fewer errors.
             provider: where to run.
             threads: threads that share one operator's work, at least 1.
+            batch_limit: faces of several calls that may share a run; 1: each call has its own.
 
         Raises:
             ManifestInvalid: the net's inputs or outputs are others than the manifest says.
@@ -49,7 +55,11 @@ class Embedder:
         """
         session = open_session(manifest.file, provider=provider, threads=threads)
         _check_ends(manifest, session)
-        return cls(manifest, session, flip)
+        alone = cls(manifest, session, flip)
+        if batch_limit == 1:
+            return alone
+        run = partial(_embed, alone, faces_at_once=batch_limit)
+        return replace(alone, batcher=Batcher(run, batch_limit))
 
 
 def embed(embedder: Embedder, crops: NDArray[np.uint8]) -> Floats:
@@ -65,11 +75,17 @@ def embed(embedder: Embedder, crops: NDArray[np.uint8]) -> Floats:
     Raises:
         ValueError: the crops are of another size than the embedder's.
     """
-    side_px, dimension = embedder.manifest.side_px, embedder.manifest.dimension
+    side_px = embedder.manifest.side_px
     if crops.shape[1:] != (side_px, side_px, 3):
         raise ValueError(f"crops must be (n, {side_px}, {side_px}, 3), not {crops.shape}")
-    templates = np.empty((len(crops), dimension), np.float32)
+    if embedder.batcher is not None and len(crops):
+        return embedder.batcher(crops)
     faces_at_once = BATCH_IMAGES // 2 if embedder.flip else BATCH_IMAGES
+    return _embed(embedder, crops, faces_at_once)
+
+
+def _embed(embedder: Embedder, crops: NDArray[np.uint8], faces_at_once: int) -> Floats:
+    templates = np.empty((len(crops), embedder.manifest.dimension), np.float32)
     for start in range(0, len(crops), faces_at_once):
         batch = slice(start, start + faces_at_once)
         templates[batch] = _embed_batch(embedder, crops[batch])

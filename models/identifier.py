@@ -44,6 +44,7 @@ class QueryPath:
         flip: bool = True,
         provider: Provider = "cpu",
         threads: int = 1,
+        batch_limit: int = 1,
     ) -> Self:
         """Open all nets.
 
@@ -55,7 +56,9 @@ class QueryPath:
         return cls(
             nets=DetectorNets.open(MTCNN_FOLDER, provider=provider, threads=threads),
             detector_settings=detector_settings,
-            embedder=Embedder.open(manifest, flip=flip, provider=provider, threads=threads),
+            embedder=Embedder.open(
+                manifest, flip=flip, provider=provider, threads=threads, batch_limit=batch_limit
+            ),
             limits=limits,
         )
 

@@ -7,7 +7,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -18,6 +18,14 @@ ColourOrder = Literal["RGB", "BGR"]
 
 class ManifestInvalid(ValueError):
     """The manifest, or a file that it names, can't be used; the message names file and field."""
+
+
+class EmbedderId(NamedTuple):
+    """Which embedder: templates of two never meet."""
+
+    name: str
+    sha256: str
+    """Of the net's file, lower-case hexadecimal."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class EmbedderManifest:
     source: str
     calibration: Path | None
     """The scores of strangers, from which thresholds follow; None if they were not measured."""
+
+    @property
+    def id(self) -> EmbedderId:
+        return EmbedderId(self.name, self.sha256)
 
 
 def read_manifest(path: Path) -> EmbedderManifest:

@@ -1,51 +1,93 @@
-"""The image and the composition, as far as that can be said without a Docker engine."""
+"""The images, as far as that can be said without an engine; test_deploy_compose.py has the rest."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
-import zipfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pytest
-import yaml
+
+from app.jobs.alive import ALIVE
 
 ROOT = Path(__file__).parents[1]
 
 
-def instructions() -> list[tuple[str, str]]:
-    """(word, arguments) of each instruction, continued lines joined."""
+class Stage(NamedTuple):
+    """What stands below one FROM."""
+
+    base: str
+    instructions: list[tuple[str, str]]
+    """(word, arguments), continued lines joined."""
+
+    def arguments_of(self, word: str) -> list[str]:
+        return [rest.strip() for name, rest in self.instructions if name == word]
+
+
+def stages() -> dict[str, Stage]:
     text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     lines = text.replace("\\\n", " ").splitlines()
-    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines) if word]
+    found: dict[str, Stage] = {}
+    last: Stage | None = None
+    for word, _, rest in (line.partition(" ") for line in lines if line):
+        if word == "FROM":
+            base, _, name = rest.partition(" AS ")
+            last = found[name] = Stage(base, [])
+        elif last is not None:
+            last.instructions.append((word, rest))
+    return found
 
 
-def arguments_of(word: str) -> list[str]:
-    return [rest.strip() for name, rest in instructions() if name == word]
+STAGES = stages()
+SERVING = ("service", "gpu")
+
+
+def of_image(name: str, word: str) -> list[str]:
+    """Arguments of a word in a stage and in those that it is made from, the first one first."""
+    stage = STAGES.get(name)
+    return [] if stage is None else of_image(stage.base, word) + stage.arguments_of(word)
 
 
 def copied_from_the_tree() -> list[str]:
     return [
         source
-        for rest in arguments_of("COPY")
+        for stage in STAGES.values()
+        for rest in stage.arguments_of("COPY")
         if "--from=" not in rest
         for source in rest.split()[:-1]
     ]
 
 
-def test_torch_is_nowhere_in_the_image() -> None:
-    assert not [rest for _, rest in instructions() if "torch" in rest]
+def test_the_image_that_is_built_if_none_is_named_is_the_service() -> None:
+    assert list(STAGES)[-1] == "service"
+    assert {"service", "training", "gpu"} <= STAGES.keys()
+
+
+def test_all_that_is_from_elsewhere_is_of_one_version() -> None:
+    (image,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.M)
+    assert re.fullmatch(r"python:3\.11-\w+-\w+", image)
+    assert {stage.base for stage in STAGES.values()} == {"${PYTHON_IMAGE}", "builder", "runtime"}
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_torch_is_in_no_image_that_serves(name: str) -> None:
+    (source,) = STAGES[name].arguments_of("COPY")
+    builder = re.match(r"--from=(\S+) ", source)
+    assert builder
+    assert not [rest for rest in of_image(builder[1], "RUN") if "worker.txt" in rest]
 
 
 def test_the_image_is_made_from_the_locked_set_alone() -> None:
-    first, second, install = (rest for rest in arguments_of("RUN") if "pip" in rest)
+    first, second, install = STAGES["builder"].arguments_of("RUN")
     assert "--require-hashes --requirement requirements/serve.txt" in first
     assert "--only-binary=:all:" in first
     assert "--no-deps" in second
@@ -53,22 +95,54 @@ def test_the_image_is_made_from_the_locked_set_alone() -> None:
     assert "--no-index --no-deps /wheels/*.whl" in install
 
 
-def test_it_runs_as_a_number_that_is_not_root() -> None:
-    user = arguments_of("USER")[-1]
+def pins(name: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return dict(re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE))
+
+
+def test_the_worker_trains_with_what_the_tests_train_with() -> None:
+    (install,) = STAGES["training-builder"].arguments_of("RUN")
+    assert install.endswith("--requirement requirements/worker.txt")
+    worker = pins("worker")
+    assert worker["torch"]
+    assert worker.items() <= pins("training").items()
+    assert pins("serve").items() <= worker.items()
+
+
+def test_the_gpu_s_runtime_is_of_the_cpu_s_version() -> None:
+    (version,) = STAGES["gpu-builder"].arguments_of("ARG")
+    assert version == f"ONNXRUNTIME_GPU={pins('serve')['onnxruntime']}"
+    # Where the packages put the libraries that the loader must find.
+    (environment,) = STAGES["gpu"].arguments_of("ENV")
+    assert "COHORT_PROVIDER=cuda" in environment
+    assert "/opt/cohort/lib/python3.11/site-packages/nvidia/cu13/lib" in environment
+
+
+@pytest.mark.parametrize("name", [*SERVING, "training"])
+def test_it_runs_as_a_number_that_is_not_root(name: str) -> None:
+    user = of_image(name, "USER")[-1]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
     number, _, group = user.partition(":")
-    # With a name, without which initdb refuses to work, and with a folder for its data.
-    (made,) = (rest for rest in arguments_of("RUN") if "useradd" in rest)
+    # With a name, without which initdb refuses to work, and with folders for its data.
+    (made,) = (rest for rest in of_image(name, "RUN") if "useradd" in rest)
     assert f"useradd --uid {number} --gid {group}" in made
-    assert f"install -d -o {number} -g {group} -m 0700 /data" in made
+    assert f"install -d -o {number} -g {group} -m 0700 /data /bundles" in made
+
+
+def command_of(name: str) -> list[str]:
+    command: list[str] = json.loads(of_image(name, "ENTRYPOINT")[0])
+    return command + list(json.loads(of_image(name, "CMD")[-1]))
 
 
 def test_the_data_is_a_volume_and_the_port_is_said() -> None:
-    assert json.loads(arguments_of("VOLUME")[0]) == ["/data"]
-    assert "COHORT_DATA_DIR=/data" in " ".join(arguments_of("ENV"))
-    assert arguments_of("EXPOSE") == ["8000"]
-    command = json.loads(arguments_of("ENTRYPOINT")[0]) + json.loads(arguments_of("CMD")[0])
-    assert command == ["cohort", "serve", "--host", "0.0.0.0", "--port", "8000"]  # noqa: S104
+    for name in (*SERVING, "training"):
+        assert json.loads(of_image(name, "VOLUME")[0]) == ["/data"]
+        assert "COHORT_DATA_DIR=/data" in " ".join(of_image(name, "ENV"))
+    for name in SERVING:
+        assert of_image(name, "EXPOSE") == ["8000"]
+        assert command_of(name) == ["cohort", "serve", "--host", "0.0.0.0", "--port", "8000"]  # noqa: S104
+    assert command_of("training") == ["cohort", "worker"]
+    assert of_image("training", "EXPOSE") == []
 
 
 @contextmanager
@@ -87,9 +161,15 @@ def answering(status: int) -> Iterator[int]:
         server.shutdown()
 
 
+def health_check_of(name: str) -> list[str]:
+    check: list[str] = json.loads(of_image(name, "HEALTHCHECK")[-1].partition("CMD ")[2])
+    return check
+
+
+@pytest.mark.parametrize("name", SERVING)
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
-def test_the_health_check_follows_readyz(status: int, healthy: bool) -> None:
-    check = json.loads(arguments_of("HEALTHCHECK")[0].partition("CMD ")[2])
+def test_the_health_check_follows_readyz(name: str, status: int, healthy: bool) -> None:
+    check = health_check_of(name)
     assert check[0] == "python"
     with answering(status) as port:
         command = [sys.executable, *(part.replace(":8000", f":{port}") for part in check[1:])]
@@ -108,78 +188,92 @@ def test_what_is_copied_exists_and_is_not_ignored() -> None:
         assert any(fnmatch(source.partition("/")[0], pattern) for pattern in let_in), source
 
 
+@pytest.mark.parametrize(("age_s", "healthy"), [(0, True), (60, False), (None, False)])
+def test_the_worker_s_health_check_looks_how_long_ago_it_showed_life(
+    tmp_path: Path, age_s: int | None, healthy: bool
+) -> None:
+    file = tmp_path / ALIVE
+    if age_s is not None:
+        file.touch()
+        os.utime(file, (time.time() - age_s,) * 2)
+    check = health_check_of("training")
+    assert check[0] == "python"
+    assert f"/data/{ALIVE}" in check[-1]
+    command = [sys.executable, *(part.replace(f"/data/{ALIVE}", str(file)) for part in check[1:])]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode == 0) is healthy
+
+
+def replay(stage: str, root: Path) -> None:
+    """Carry out the COPYs and RUNs of a stage in a folder that stands for the image's root."""
+    working = root / STAGES[stage].arguments_of("WORKDIR")[0].lstrip("/")
+    working.mkdir(parents=True, exist_ok=True)
+    for word, rest in STAGES[stage].instructions:
+        if word == "COPY":
+            *sources, target = rest.split()
+            for source in sources:
+                _copy(ROOT / source, working / target / (source if target == "./" else ""))
+        elif word == "RUN":
+            command = re.sub(r"(?<=[ =])/(wheels|opt)/?", rf"{root}/\1/", rest)
+            subprocess.run(
+                ["sh", "-euc", command],
+                cwd=working,
+                env=os.environ
+                | {
+                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                },
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
 @pytest.mark.slow
-def test_the_wheel_of_the_image_has_all_that_the_service_needs(tmp_path: Path) -> None:
-    context, installed = tmp_path / "build", tmp_path / "installed"
-    for source in copied_from_the_tree():
-        target = context / source
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / source, target)
-    # The image's own command, for the project; the locked set is what this environment has.
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", tmp_path, "."],
-        cwd=context,
-        check=True,
-    )
-    (wheel,) = tmp_path.glob("cohort-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(installed)
-    tops = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
-    assert tops == {"app", "models", "migrations", "training", "vault"}
+def test_the_builder_s_steps_make_an_environment_that_serves(tmp_path: Path) -> None:
+    replay("builder", tmp_path)
+    installed = tmp_path / "opt/cohort"
+    (packages,) = installed.glob("lib/python3*/site-packages")
     kept = [
         path
-        for folder in ("app", "models", "migrations")
+        for folder in ("app", "models", "migrations", "vault")
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     ]
-    lost = [path for path in kept if not (installed / path.relative_to(ROOT)).is_file()]
-    assert not lost
+    assert not [path for path in kept if not (packages / path.relative_to(ROOT)).is_file()]
+    assert not list(packages.glob("torch*"))
     done = subprocess.run(
-        [sys.executable, "-c", "import app.main, sys; sys.stdout.write(app.main.__file__)"],
+        [installed / "bin/cohort", "openapi"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(installed)},
+        env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == str(installed / "app" / "main.py")
+    assert "/identify" in json.loads(done.stdout)["paths"]
 
 
-@pytest.fixture(scope="module")
-def composition() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    return loaded
-
-
-def test_the_composition_has_its_three_services(composition: dict[str, Any]) -> None:
-    assert composition["services"].keys() == {"database", "redis", "service"}
-    for name in ("database", "redis"):
-        assert "healthcheck" in composition["services"][name]
-    assert composition["services"]["service"]["build"] == "."
-    depends = composition["services"]["service"]["depends_on"]
-    assert depends["database"]["condition"] == "service_healthy"
-
-
-def test_no_secret_has_a_default(composition: dict[str, Any]) -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
-    references = re.findall(r"(?<!\$)\$\{?\w+[^}\s]*", text)
-    assert references
-    assert all(re.match(r"\$\{\w+:\?", reference) for reference in references)
-    for service in composition["services"].values():
-        for name, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|AUTH|KEY|SECRET|URL", name):
-                assert re.search(r"\$\{\w+:\?", value), name
-
-
-def test_volumes_are_named_and_ports_stay_on_this_machine(composition: dict[str, Any]) -> None:
-    for service in composition["services"].values():
-        for volume in service.get("volumes", []):
-            assert volume.partition(":")[0] in composition["volumes"]
-        for port in service.get("ports", []):
-            assert port.startswith("127.0.0.1:")
-    service = composition["services"]["service"]
-    assert service["read_only"]
-    assert service["cap_drop"] == ["ALL"]
+@pytest.mark.slow
+def test_the_user_can_be_made_with_its_folders(tmp_path: Path) -> None:
+    """In a folder that stands for the root, with the very programs that the image has."""
+    (made,) = STAGES["runtime"].arguments_of("RUN")
+    for folder in ("etc", "var/mail"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        (tmp_path / "etc" / name).touch()
+    own = f"{os.getuid()}", f"{os.getgid()}"
+    command = re.sub(r"\b(groupadd|useradd) ", rf"\1 --prefix {tmp_path} ", made)
+    command = command.replace("-o 10001 -g 10001", "-o {} -g {}".format(*own))
+    command = re.sub(r" /(data|bundles)\b(?= |$)", rf" {tmp_path}/\1", command)
+    command = command.replace(f"--home-dir {tmp_path}", "--home-dir ")
+    subprocess.run(["sh", "-euc", command], check=True)
+    assert "cohort:x:10001:10001::/data:/usr/sbin/nologin" in (tmp_path / "etc/passwd").read_text()
+    for name in ("data", "bundles"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700

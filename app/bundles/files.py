@@ -6,33 +6,28 @@
         report.html        what its training tells of it
         retraining.json    the same for programs
     <bundle id>.unfinished     on its way in or out; removed at the next start
+
+Where there is a store (store.py), this is a cache of it: what is missing or damaged here is fetched
+again, and compared with the bundle's manifest before it is there.
 """
 
 import os
 import shutil
+from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID
+from threading import Lock
+from uuid import UUID, uuid4
 
-import numpy as np
-
+from app.bundles.store import BUNDLE, REPORT, SUMMARY, BundleStore
+from app.bundles.trial import try_out
 from models.bundle import find_rows, read_subject_ids
-from models.bundle_format import BundleInvalid, Identity
-from models.runtime import NetInvalid
+from models.bundle_files import check_files
+from models.bundle_format import MANIFEST, BundleInvalid, BundleManifest, Identity
 from models.trained import Trained
 
-BUNDLE, REPORT, SUMMARY = "bundle", "report.html", "retraining.json"
 UNFINISHED = ".unfinished"
-
-WARM_SUBNETS = 4
-"""Subnets that run before a bundle is used; the rest is opened as probes need them."""
-PROBES = 16
-"""Class means that are searched before a bundle is used."""
-FIRST_CANDIDATES = 10
-"""Among so many a class mean must find its own class: another may have nearly the same."""
-ALIKE = 1e-3
-"""Difference of cosines that two class means which are the same may show after rounding."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +35,13 @@ class BundleFiles:
     """The published bundles of one data directory. All methods block; call them in a thread."""
 
     folder: Path
-    embedder: Identity
-    """That makes the probes' templates."""
     subnet_memory_bytes: int
     """That the weights of one bundle's opened subnets may take."""
     threads: int
     """Of one run of a subnet."""
+    store: BundleStore | None = None
+    """That all replicas share; None: what is here is all there is."""
+    _fetching: defaultdict[str, Lock] = field(default_factory=lambda: defaultdict(Lock))
 
     def place(self, bundle_id: str) -> Path:
         """Folder of a bundle and of what is told of it; it need not be there."""
@@ -65,12 +61,12 @@ class BundleFiles:
         Args:
             source: folder on the same disk with the files above; they are moved away from it.
             bundle_id: of the bundle. One that is here already stays as it is: it is the same. If
-                it can't be opened any more, the new one takes its place.
+                it was damaged, the new one takes its place.
 
         Raises:
             OSError: a result is missing, or the disk is full.
         """
-        if self._can_be_opened(bundle_id):
+        if self.is_sound(bundle_id):
             return
         self.delete(bundle_id)
         aside = self._aside(bundle_id)
@@ -81,26 +77,52 @@ class BundleFiles:
         aside.rename(self.place(bundle_id))
         _sync(self.folder)
 
-    def open(self, bundle_id: str) -> Trained:
-        """Verify a bundle, warm it and try it out.
+    def open(self, bundle_id: str, embedder: Identity) -> Trained:
+        """Verify a bundle, warm it and try it out; it is fetched first if need be.
+
+        Args:
+            bundle_id: of the bundle.
+            embedder: that makes the probes' templates.
 
         Raises:
             BundleInvalid: a file is missing or changed, it is another bundle or of another
                 embedder, or it does not find its own classes; the message says which.
+            OSError: it can't be fetched now.
         """
-        trained = Trained.open(
-            self.bundle(bundle_id),
-            embedder=self.embedder,
-            memory_limit_bytes=self.subnet_memory_bytes,
-            threads=self.threads,
-        )
-        if trained.id != bundle_id:
-            raise BundleInvalid(f"{self.bundle(bundle_id)}: is another bundle, {trained.id}")
-        _try_out(trained)
-        return trained
+        self.ensure(bundle_id)
+        try:
+            return self._opened(bundle_id, embedder)
+        except BundleInvalid:
+            if self.store is None or self.is_sound(bundle_id):
+                raise
+        self.delete(bundle_id)
+        self.ensure(bundle_id)
+        return self._opened(bundle_id, embedder)
+
+    def ensure(self, bundle_id: str) -> None:
+        """Have a bundle here, if there is a store to fetch it from; it appears whole or not at all.
+
+        Raises:
+            BundleInvalid: what the store holds is damaged.
+            OSError: the store does not hold it or can't be used, or the disk is full.
+        """
+        if self.store is None:
+            return
+        with self._fetching[bundle_id]:
+            if not self.place(bundle_id).exists():
+                self._fetch(self.store, bundle_id)
+
+    def is_sound(self, bundle_id: str) -> bool:
+        """Tell whether a bundle is here, and each file as its manifest says."""
+        try:
+            manifest = BundleManifest.read(self.bundle(bundle_id) / MANIFEST)
+            check_files(self.bundle(bundle_id), manifest)
+        except (BundleInvalid, OSError):
+            return False
+        return manifest.id == bundle_id
 
     def holds(self, bundle_id: str, subject_id: UUID) -> bool:
-        """Tell whether a bundle was trained with a subject.
+        """Tell whether a bundle that is here was trained with a subject.
 
         Raises:
             BundleInvalid: the bundle can't be read.
@@ -109,7 +131,7 @@ class BundleFiles:
         return bool(find_rows(known, [str(subject_id)])[0] >= 0)
 
     def set_aside(self, bundle_id: str) -> None:
-        """Have a bundle be gone at once, with its files still to be removed by `delete`.
+        """Have a bundle be gone from here at once, its files still to be removed by `delete`.
 
         Raises:
             OSError: it can't be moved.
@@ -121,7 +143,7 @@ class BundleFiles:
             _sync(self.folder)
 
     def delete(self, bundle_id: str) -> None:
-        """Remove all files of a bundle; nothing happens if there are none.
+        """Remove all files of a bundle from here; nothing happens if there are none.
 
         Raises:
             OSError: it can't be moved.
@@ -129,42 +151,43 @@ class BundleFiles:
         self.set_aside(bundle_id)
         shutil.rmtree(self._aside(bundle_id), ignore_errors=True)
 
-    def _can_be_opened(self, bundle_id: str) -> bool:
-        if not self.place(bundle_id).exists():
-            return False
+    def delete_stored(self, bundle_id: str) -> None:
+        """Remove a bundle from the store, if there is one; nobody can fetch it any more.
+
+        Raises:
+            OSError: the store can't be used.
+        """
+        if self.store is not None:
+            self.store.delete(bundle_id)
+
+    def _opened(self, bundle_id: str, embedder: Identity) -> Trained:
+        trained = Trained.open(
+            self.bundle(bundle_id),
+            embedder=embedder,
+            memory_limit_bytes=self.subnet_memory_bytes,
+            threads=self.threads,
+        )
+        if trained.id != bundle_id:
+            raise BundleInvalid(f"{self.bundle(bundle_id)}: is another bundle, {trained.id}")
+        try_out(trained)
+        return trained
+
+    def _fetch(self, store: BundleStore, bundle_id: str) -> None:
+        # Another process of this data directory may be at the same.
+        aside = self.folder / f"{bundle_id}.{uuid4().hex}{UNFINISHED}"
+        aside.mkdir(parents=True)
         try:
-            self.open(bundle_id)
-        except (BundleInvalid, OSError):
-            return False
-        return True
+            store.fetch(bundle_id, aside)
+            try:
+                aside.rename(self.place(bundle_id))
+            except OSError:
+                if not self.place(bundle_id).exists():
+                    raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
     def _aside(self, bundle_id: str) -> Path:
         return self.folder / f"{bundle_id}{UNFINISHED}"
-
-
-def _try_out(trained: Trained) -> None:
-    """Run the first subnets, and search some class means; each must find its own class."""
-    bundle = trained.bundle
-    rows = np.unique(np.linspace(0, len(bundle.subject_ids) - 1, PROBES).astype(np.int64))
-    probes = bundle.class_means[rows].astype(np.float32)
-    found = bundle.index.search(probes, min(FIRST_CANDIDATES, len(bundle.subject_ids)))
-    own = (found.rows == rows[:, None]).any(axis=1)
-    # More classes than are looked at may have this very mean, or a mean may point nowhere.
-    alike = found.scores[:, -1] >= np.sum(probes * probes, axis=1) - ALIKE
-    if not (own | alike).all():
-        lost = int(rows[np.argmin(own | alike)])
-        raise BundleInvalid(
-            f"{bundle.folder}: the class mean of row {lost} does not find its class"
-        )
-    try:
-        for number in range(min(WARM_SUBNETS, bundle.cluster_count)):
-            cosines = trained.subnets.cosines(number, probes)
-            if cosines.shape != (len(rows), len(bundle.subnet_classes(number))):
-                raise BundleInvalid(f"{bundle.subnet_file(number)}: has other outputs than classes")
-            if not np.isfinite(cosines).all():
-                raise BundleInvalid(f"{bundle.subnet_file(number)}: gives what is no number")
-    except NetInvalid as error:
-        raise BundleInvalid(str(error)) from error
 
 
 def _sync(*paths: Path) -> None:

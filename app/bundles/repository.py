@@ -8,7 +8,11 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.tables import BundleRow, CollectionRow, ErasureBundleRow
+from app.announcements import announce
+from app.tables import BundleRow, ChangeRow, CollectionRow, ErasureBundleRow, JobRow
+
+FOLLOWED_MINUTES = 10
+"""After so long each replica that runs has taken a changed embedder up."""
 
 
 class StoredBundle(NamedTuple):
@@ -56,6 +60,14 @@ async def all_ids(session: AsyncSession) -> set[str]:
     return set(await session.scalars(select(BundleRow.id)))
 
 
+async def unfinished_trainings(session: AsyncSession) -> Sequence[UUID]:
+    """List the jobs that may be about to publish a bundle."""
+    found = await session.scalars(
+        select(JobRow.id).where(JobRow.kind == "retraining", JobRow.finished_at.is_(None))
+    )
+    return found.all()
+
+
 async def active_id(session: AsyncSession, collection_id: UUID) -> str | None:
     """Tell which bundle a collection is searched with."""
     return await session.scalar(
@@ -69,6 +81,37 @@ async def collections_with_former(session: AsyncSession) -> Sequence[UUID]:
         select(BundleRow.collection_id).where(BundleRow.active.is_(False)).distinct()
     )
     return found.all()
+
+
+async def of_former_embedders(session: AsyncSession, collection_id: UUID) -> Sequence[str]:
+    """List the bundles from before a collection's embedder was changed, which nobody needs now.
+
+    Right after the change others may still search with them: reading a large gallery takes a while.
+    """
+    changed_at = (
+        select(func.max(ChangeRow.revision))
+        .where(
+            ChangeRow.collection_id == collection_id,
+            ChangeRow.kind == "embedder_changed",
+            ChangeRow.created_at < func.now() - func.make_interval(0, 0, 0, 0, 0, FOLLOWED_MINUTES),
+        )
+        .scalar_subquery()
+    )
+    found = await session.scalars(
+        select(BundleRow.id).where(
+            BundleRow.collection_id == collection_id, BundleRow.watermark < changed_at
+        )
+    )
+    return found.all()
+
+
+async def deactivate(session: AsyncSession, collection_id: UUID) -> None:
+    """Have a collection searched without a bundle; needs the collection's lock."""
+    await session.execute(
+        update(BundleRow)
+        .where(BundleRow.collection_id == collection_id, BundleRow.active)
+        .values(active=False)
+    )
 
 
 async def traces(session: AsyncSession, collection_id: UUID) -> dict[str, set[UUID]]:
@@ -119,16 +162,13 @@ async def insert_if_new(session: AsyncSession, fields: dict[str, Any]) -> None:
 
 async def set_active(session: AsyncSession, collection_id: UUID, bundle_id: str) -> None:
     """Have a collection searched with one of its bundles; needs the collection's lock."""
-    await session.execute(
-        update(BundleRow)
-        .where(BundleRow.collection_id == collection_id, BundleRow.active)
-        .values(active=False)
-    )
+    await deactivate(session, collection_id)
     await session.execute(
         update(BundleRow)
         .where(BundleRow.id == bundle_id)
         .values(active=True, activated_at=func.clock_timestamp())
     )
+    announce(session, collection_id)
 
 
 async def delete_bundle(session: AsyncSession, bundle_id: str) -> None:

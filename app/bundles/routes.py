@@ -12,6 +12,7 @@ from app.problems import (
     BundleActive,
     BundleDamaged,
     BundleNotFound,
+    BundleUnavailable,
     CollectionNotFound,
     EmbedderMismatch,
     InvalidKey,
@@ -80,7 +81,7 @@ async def get_report(_caller: Admin, services: ServicesDep, bundle_id: BundleId)
 @router.post(
     "/{bundle_id}/activate",
     summary="Activate a bundle",
-    responses=problems(BundleNotFound, BundleDamaged, EmbedderMismatch),
+    responses=problems(BundleNotFound, BundleDamaged, BundleUnavailable, EmbedderMismatch),
 )
 async def activate_bundle(
     _caller: Admin, services: ServicesDep, bundle_id: BundleId
@@ -102,7 +103,7 @@ async def activate_bundle(
     "/{bundle_id}",
     status_code=204,
     summary="Delete a bundle",
-    responses=problems(BundleNotFound, BundleActive),
+    responses=problems(BundleNotFound, BundleActive, BundleUnavailable),
 )
 async def delete_bundle(_caller: Admin, services: ServicesDep, bundle_id: BundleId) -> None:
     """Delete a bundle that is not active, with its report. Scope `admin`.

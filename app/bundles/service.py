@@ -1,7 +1,8 @@
 """Which bundle a collection is searched with: publish, activate, delete, and clear away old ones.
 
-A bundle is active in the database first and in memory then, so a kill between the two is mended
-by the next start; other processes on the database follow within a second.
+A bundle is in the store first, where there is one, then active in the database, and in memory last,
+so a kill in between is mended by the next start; other processes on the database follow within a
+second.
 """
 
 import asyncio
@@ -18,17 +19,30 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.bundles import repository
 from app.bundles.files import BundleFiles
 from app.bundles.grace import Grace, still_active
+from app.bundles.leftovers import Leftovers
 from app.bundles.outdated import list_outdated
+from app.bundles.sharing import Sharing
 from app.bundles.shown import find_bundle
 from app.database import Database
 from app.erasures.repository import bundle_deleted, record_traces
+from app.gallery.lookup import find_gallery
+from app.gallery.repository import embedder_of
 from app.gallery.service import Galleries
 from app.logs import describe_error, get_logger
-from app.problems import BundleActive, BundleDamaged, BundleNotFound, CollectionNotFound
+from app.problems import (
+    BundleActive,
+    BundleDamaged,
+    BundleNotFound,
+    BundleUnavailable,
+    CollectionNotFound,
+)
 from models.bundle_format import BundleInvalid
 from models.trained import Trained
+from models.zoo import EmbedderId
 
 P = ParamSpec("P")
+
+RETRY_AFTER_S = "5"
 
 log = get_logger()
 
@@ -56,6 +70,10 @@ class Bundles:
         self._grace = Grace(database, self.in_use)
         self._undeletable: set[str] = set()
         """Bundles whose files could not be deleted: they are complained of once."""
+        self._on_their_way: set[str] = set()
+        """Bundles that are published here and have no row yet."""
+        self.sharing = Sharing(database, files)
+        self._leftovers = Leftovers(database, files, self._is_needed)
 
     def in_use(self, collection_id: UUID) -> str | None:
         """Tell which bundle a collection is searched with here; None where there is none, or the
@@ -69,18 +87,20 @@ class Bundles:
 
         Raises:
             BundleNotFound: there is none of this id.
-            BundleDamaged: it can't be used; what was active stays so.
+            BundleDamaged, BundleUnavailable: it can't be used, or not now; what was active stays.
             EmbedderMismatch: its collection is another embedder's.
         """
         stored = await find_bundle(bundle_id, self._database)
-        self._galleries.find_usable(stored.collection)
+        live = await find_gallery(self._galleries, stored.collection)
         collection_id = stored.row.collection_id
         async with self._swaps[collection_id]:
-            trained = await self._open(bundle_id)
+            trained = await self._open(bundle_id, live.embedder)
             async with self._database.transaction() as session:
                 found = await repository.lock_for_change(session, collection_id)
                 if not found or await repository.lock_bundle(session, bundle_id) is None:
                     raise BundleNotFound("The bundle was deleted meanwhile.")
+                if await embedder_of(session, collection_id) != live.embedder:
+                    raise BundleDamaged("The collection's embedder was changed meanwhile.")
                 await repository.set_active(session, collection_id, bundle_id)
             await self._galleries.activate(collection_id, trained)
             self._grace.note(collection_id)
@@ -105,35 +125,50 @@ class Bundles:
         Raises:
             BundleInvalid: it can't be used.
             CollectionNotFound: the collection was deleted meanwhile.
-            OSError: the disk is full. Whatever is raised, nothing is left of the bundle.
+            OSError: the disk is full, or the store could not be used for long. Whatever is raised,
+                nothing is left of the bundle.
         """
         bundle_id: str = fields["id"]
-        async with self._swaps[collection_id]:
-            try:
-                await _to_its_end(self.files.adopt, source, bundle_id)
-                trained = await asyncio.to_thread(self.files.open, bundle_id)
-                async with self._database.transaction() as session:
-                    # Held to the end, so that no subject is erased between the look at who has
-                    # been erased while this was trained, and the bundle being known.
-                    if not await repository.lock_for_change(session, collection_id):
-                        raise CollectionNotFound("The collection was deleted meanwhile.")
-                    await finish(session)
-                    await repository.insert_if_new(
-                        session, fields | {"collection_id": collection_id}
-                    )
-                    await record_traces(
-                        session,
-                        collection_id,
-                        bundle_id,
-                        holds=partial(self.files.holds, bundle_id),
-                    )
-                    await repository.set_active(session, collection_id, bundle_id)
-                await self._galleries.activate(collection_id, trained)
-                self._grace.note(collection_id)
-            except BaseException:
-                await self._discard_unknown(bundle_id)
-                raise
+        self._on_their_way.add(bundle_id)
+        try:
+            await self.sharing.put(source, bundle_id)
+            async with self._swaps[collection_id]:
+                await self._publish(source, collection_id, fields, finish)
+        except BaseException:
+            await self._discard_unknown(bundle_id)
+            raise
+        finally:
+            self._on_their_way.discard(bundle_id)
         log.info("bundle_published", bundle=bundle_id, collection_id=str(collection_id))
+
+    async def _publish(
+        self,
+        source: Path,
+        collection_id: UUID,
+        fields: dict[str, Any],
+        finish: Callable[[AsyncSession], Awaitable[None]],
+    ) -> None:
+        bundle_id: str = fields["id"]
+        live = self._galleries.live_of(collection_id)
+        if live is None:
+            raise CollectionNotFound("The collection was deleted meanwhile.")
+        await _to_its_end(self.files.adopt, source, bundle_id)
+        trained = await asyncio.to_thread(self.files.open, bundle_id, live.embedder)
+        async with self._database.transaction() as session:
+            # Held to the end, so that no subject is erased between the look at who has been erased
+            # while this was trained, and the bundle being known.
+            if not await repository.lock_for_change(session, collection_id):
+                raise CollectionNotFound("The collection was deleted meanwhile.")
+            if await embedder_of(session, collection_id) != live.embedder:
+                raise BundleInvalid("The collection's embedder was changed meanwhile.")
+            await finish(session)
+            await repository.insert_if_new(session, fields | {"collection_id": collection_id})
+            await record_traces(
+                session, collection_id, bundle_id, holds=partial(self.files.holds, bundle_id)
+            )
+            await repository.set_active(session, collection_id, bundle_id)
+        await self._galleries.activate(collection_id, trained)
+        self._grace.note(collection_id)
 
     async def delete(self, bundle_id: str) -> None:
         """Delete a bundle, its files and what it says.
@@ -141,6 +176,8 @@ class Bundles:
         Raises:
             BundleNotFound: there is none of this id.
             BundleActive: its collection is searched with it, if only here and for a moment more.
+            BundleUnavailable: the store can't be used; the bundle is as it was, or can't be
+                fetched any more.
             OSError: its files can't be deleted.
         """
         collection_id = (await find_bundle(bundle_id, self._database)).row.collection_id
@@ -161,26 +198,48 @@ class Bundles:
                 raise BundleNotFound("The bundle was deleted meanwhile.")
             if row.active:
                 raise still_active()
-            await bundle_deleted(session, bundle_id)
-            await repository.delete_bundle(session, bundle_id)
+            await self._forget(session, bundle_id)
             # Before the commit: nobody who is told that it is gone can open it. To remove what it
             # holds takes longer, and who waits for the collection must not wait for that.
             await asyncio.to_thread(self.files.set_aside, bundle_id)
         await asyncio.to_thread(self.files.delete, bundle_id)
 
     async def forget_all_of(self, session: AsyncSession, collection_id: UUID) -> Sequence[str]:
-        """Forget the bundles of a collection that is deleted, and give their ids."""
+        """Forget the bundles of a collection that is deleted, and give their ids.
+
+        Raises:
+            BundleUnavailable: the store can't be used.
+        """
         await repository.lock_for_change(session, collection_id)
         bundle_ids = await repository.ids_of(session, collection_id)
         for bundle_id in bundle_ids:
-            await bundle_deleted(session, bundle_id)
-            await repository.delete_bundle(session, bundle_id)
+            await self._forget(session, bundle_id)
         return bundle_ids
+
+    async def _forget(self, session: AsyncSession, bundle_id: str) -> None:
+        """Take a bundle out of the store and the database: no replica can fetch it any more."""
+        await bundle_deleted(session, bundle_id, cached=self.files.store is not None)
+        await repository.delete_bundle(session, bundle_id)
+        try:
+            await asyncio.to_thread(self.files.delete_stored, bundle_id)
+        except OSError as error:
+            raise _unavailable(bundle_id, error) from error
 
     async def delete_files(self, bundle_ids: Sequence[str]) -> None:
         """Remove the files of forgotten bundles; what a kill leaves, the next start removes."""
         for bundle_id in bundle_ids:
             await asyncio.to_thread(self.files.delete, bundle_id)
+
+    async def clear_leftovers(self) -> None:
+        """Remove what no row tells of: bundles that other replicas deleted, trainings' remains.
+
+        Raises:
+            OSError: something can't be removed, or the store can't be used.
+        """
+        await self._leftovers.clear()
+
+    def _is_needed(self, bundle_id: str) -> bool:
+        return bundle_id in self._on_their_way or bundle_id in self._galleries.bundles_in_use()
 
     async def clear_away(self) -> None:
         """Delete the bundles that nobody should go back to; one that can't be is left there."""
@@ -191,17 +250,19 @@ class Bundles:
                 try:
                     with suppress(BundleNotFound, BundleActive):  # others have been at it
                         await self.delete(bundle_id)
-                except OSError as error:  # one must not keep the others
+                except (BundleUnavailable, OSError) as error:  # one must not keep the others
                     if bundle_id not in self._undeletable:
                         log.error("bundle_undeletable", bundle=bundle_id, **describe_error(error))
                     self._undeletable.add(bundle_id)
 
-    async def _open(self, bundle_id: str) -> Trained:
+    async def _open(self, bundle_id: str, embedder: EmbedderId) -> Trained:
         try:
-            return await asyncio.to_thread(self.files.open, bundle_id)
-        except BundleInvalid as error:
+            return await asyncio.to_thread(self.files.open, bundle_id, embedder)
+        except (BundleInvalid, FileNotFoundError) as error:
             log.error("bundle_damaged", bundle=bundle_id, reason=str(error))
             raise BundleDamaged("The bundle can't be used; the log says why.") from error
+        except OSError as error:
+            raise _unavailable(bundle_id, error) from error
 
     async def _discard_unknown(self, bundle_id: str) -> None:
         """Remove files that no row tells of: a failed commit may have been one after all.
@@ -214,8 +275,17 @@ class Bundles:
                 known = await repository.all_ids(session)
             if bundle_id not in known:
                 await asyncio.to_thread(self.files.delete, bundle_id)
+                await asyncio.to_thread(self.files.delete_stored, bundle_id)
         except Exception as error:  # noqa: BLE001  (the first error is the one to be told)
             log.error("bundle_files_left", bundle=bundle_id, **describe_error(error))
+
+
+def _unavailable(bundle_id: str, error: OSError) -> BundleUnavailable:
+    log.error("bundle_unavailable", bundle=bundle_id, reason=str(error))
+    return BundleUnavailable(
+        "The bundle store can't be used, or there is no room; the log says why.",
+        headers={"Retry-After": RETRY_AFTER_S},
+    )
 
 
 async def _to_its_end(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -10,7 +10,23 @@ from typing import NoReturn
 import typer
 from rich.text import Text
 
-from app.cli import demo, identify, importing, keys, openapi, serve, train
+from app.cli import (
+    audit,
+    backup,
+    demo,
+    doctor,
+    embedder,
+    encryption,
+    erasures,
+    identify,
+    importing,
+    keys,
+    openapi,
+    purge,
+    serve,
+    train,
+    worker,
+)
 from app.cli.output import EXIT_FAILED, Failure, notes
 
 cli = typer.Typer(
@@ -36,9 +52,18 @@ cli = typer.Typer(
     """,
 )
 cli.command("serve")(serve.serve)
+cli.command("worker")(worker.worker)
 cli.command("import")(importing.import_pictures)
 cli.command("identify")(identify.identify)
 cli.add_typer(keys.commands, name="keys")
+cli.add_typer(encryption.commands, name="encryption")
+cli.add_typer(embedder.commands, name="embedder")
+cli.add_typer(audit.commands, name="audit")
+cli.command("doctor")(doctor.doctor)
+cli.command("backup")(backup.backup)
+cli.command("restore")(backup.restore)
+cli.add_typer(erasures.commands, name="erasures")
+cli.command("purge")(purge.purge)
 cli.command("demo")(demo.demo)
 cli.command("openapi")(openapi.openapi)
 # Options after the first word are the other program's.

@@ -1,6 +1,8 @@
 """Uvicorn around the application: what it says at its start, and how a failed start ends."""
 
 import socket
+from time import monotonic
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -8,7 +10,9 @@ from rich.text import Text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.cli.output import Failure, notes
+from app.cli.protocol import GuardedProtocol
 from app.cli.start_errors import start_errors_as_failures
+from app.edge.draining import begin_draining
 from app.main import create_app, stop_streams
 from app.postgres_programs import EmbeddedPostgresError
 from app.settings import Settings
@@ -34,13 +38,18 @@ def run(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         application,
         loop="uvloop",
-        http="httptools",
+        http=GuardedProtocol,
+        # What was set for one request must not be there in the next one of the same connection.
+        reset_contextvars=True,
         ws="none",
         # The application sets up its own logging, and logs its own requests.
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
+        # By itself the server would take the word of any program on this machine for a caller's
+        # address; app/edge/address.py reads the header if the settings say so.
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
     )
     try:
@@ -65,6 +74,23 @@ class _AnnouncingServer(uvicorn.Server):
         super().__init__(config)
         self._settings = settings
         self._service = service
+        self._drained_at: float | None = None
+        """When no more requests are taken; None: nobody has said stop, or there is no drain."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, and with each further signal wait for less: for the drain, for the requests."""
+        if self.should_exit:
+            self.force_exit = True
+        elif self._drained_at is None and self._settings.drain_s > 0:
+            self._drained_at = monotonic() + self._settings.drain_s
+            begin_draining(self._service)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._drained_at is not None and monotonic() >= self._drained_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -81,7 +107,7 @@ class _AnnouncingServer(uvicorn.Server):
         stop_streams(self._service)
         await super().shutdown(sockets)
         if self.force_exit:
-            # A second Ctrl-C ends the requests, but must not leave a Postgres behind.
+            # A further signal ends the requests, but must not leave a Postgres behind.
             await self.lifespan.shutdown()
 
 
@@ -120,7 +146,9 @@ def _announce(url: str, settings: Settings) -> None:
     database = "COHORT_DATABASE_URL" if settings.database_url else "embedded Postgres"
     lines = {
         "Cohort listens on": url,
-        "documentation": f"{url}/docs",
+        "documentation": (
+            f"{url}/docs" if settings.public_docs else "needs a key, or COHORT_PUBLIC_DOCS=true"
+        ),
         "data": f"{data} ({database})",
     }
     # Gone where its owner has made others and deleted it, as is good.

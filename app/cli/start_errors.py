@@ -7,11 +7,15 @@ from alembic.util import CommandError
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from app.bundles.store import StoreInvalid
 from app.cli.output import Failure
 from app.postgres_programs import EmbeddedPostgresError
+from app.tracing import TracingUnavailable
 from models.calibration import CalibrationInvalid
 from models.runtime import NetInvalid, ProviderMissing
 from models.zoo import ManifestInvalid
+from vault.master import MasterKeyInvalid
+from vault.vault import SealBroken, UnknownDataKey
 
 
 @contextmanager
@@ -37,6 +41,19 @@ def start_errors_as_failures() -> Iterator[None]:
             f"The database can't be used: {' '.join(str(error.orig).split())}",
             hint="COHORT_DATABASE_URL says where it is.",
         ) from error
+    except MasterKeyInvalid as error:
+        raise Failure(
+            f"The service can't start: {error}.",
+            hint="Every service on one database needs the same key: COHORT_ENCRYPTION_KEY_FILE "
+            "says where it is. The first one to start without a setting made it, as encryption.key "
+            "in its data directory.",
+        ) from error
+    except (SealBroken, UnknownDataKey) as error:
+        raise Failure(
+            f"The service can't start: the key of identification ids can't be opened: {error}.",
+            hint="Without the row `identification` of the table `secrets` a new one is made; ids "
+            "that were given out before are then refused.",
+        ) from error
     except CommandError as error:
         raise Failure(
             f"The database was last used by another version of Cohort: {error}.",
@@ -49,5 +66,7 @@ def start_errors_as_failures() -> Iterator[None]:
         NetInvalid,
         OSError,
         ProviderMissing,
+        StoreInvalid,
+        TracingUnavailable,
     ) as error:
         raise Failure(f"The service can't start: {error}") from error

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -27,7 +28,8 @@ def train(
     """Train, offline, what large galleries are searched with.
 
     The same as `python -m training`, which needs the training environment. With --collection and
-    without COHORT_DATABASE_URL, the database in COHORT_DATA_DIR is read.
+    without COHORT_DATABASE_URL, the database in COHORT_DATA_DIR is read; the encryption key is
+    found as the service finds it.
 
     Examples:
     * `cohort train --help` says this, `cohort train run --help` what a run can be told
@@ -42,29 +44,38 @@ def train(
         )
     command = [sys.executable, "-m", "training", *arguments]
     from_gallery = any(argument.partition("=")[0] == "--collection" for argument in arguments)
-    if not from_gallery or os.environ.get(DATABASE_URL):
-        # The same process goes on as the other program: signals and exit code are its own.
-        os.execv(sys.executable, command)  # noqa: S606
-    raise typer.Exit(_with_embedded_database(command))
+    # By environment, as the database's address: everybody may read a process's command line.
+    environment = dict(os.environ)
+    if from_gallery:
+        from app.cli.configuration import load_settings
+        from app.encryption.service import key_variables
+
+        settings = load_settings()
+        environment |= key_variables(settings)
+        if settings.database_url is None:
+            raise typer.Exit(_with_embedded_database(command, environment, settings.data_dir))
+        # It may have come out of a file, which the other program does not look for.
+        environment[DATABASE_URL] = settings.database_url.get_secret_value()
+    # The same process goes on as the other program: signals and exit code are its own.
+    os.execve(sys.executable, command, environment)  # noqa: S606
 
 
-def _with_embedded_database(command: Sequence[str]) -> int:
+def _with_embedded_database(
+    command: Sequence[str], environment: dict[str, str], data_dir: Path
+) -> int:
     """Run a command while the data directory's own Postgres runs; give its exit code."""
     from sqlalchemy import make_url
 
-    from app.cli.configuration import load_settings
     from app.cli.start_errors import start_errors_as_failures
     from app.embedded_postgres import EmbeddedPostgres
     from app.migrate import migrate
 
-    settings = load_settings()
     with start_errors_as_failures():
-        postgres = EmbeddedPostgres.start(settings.data_dir / "postgres")
+        postgres = EmbeddedPostgres.start(data_dir / "postgres")
     try:
         with start_errors_as_failures():
             migrate(make_url(postgres.url).set(drivername="postgresql+psycopg"))
-        # By environment: everybody may read a process's command line.
-        return attended(command, os.environ | {DATABASE_URL: postgres.url})
+        return attended(command, environment | {DATABASE_URL: postgres.url})
     finally:
         postgres.stop()
 

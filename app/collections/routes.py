@@ -5,11 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from app.collections import service
-from app.collections.schemas import CollectionList, CollectionOut, NewCollection
+from app.collections.schemas import (
+    CollectionChange,
+    CollectionList,
+    CollectionOut,
+    NewCollection,
+)
 from app.deps import Admin, Reader, ServicesDep
+from app.keys.caller import may_see
 from app.problems import (
+    BundleUnavailable,
     CollectionExists,
     CollectionNotFound,
+    EmbedderNotRunning,
     InvalidKey,
     InvalidRequest,
     MissingKey,
@@ -36,17 +44,19 @@ async def list_collections(_caller: Reader, services: ServicesDep) -> Collection
     "",
     status_code=201,
     summary="Make a collection",
-    responses=problems(MissingScope, CollectionExists, InvalidRequest),
+    responses=problems(MissingScope, CollectionExists, EmbedderNotRunning, InvalidRequest),
 )
 async def create_collection(
-    _caller: Admin, services: ServicesDep, new: NewCollection
+    caller: Admin, services: ServicesDep, new: NewCollection
 ) -> CollectionOut:
-    """Make an empty collection, tied to the embedder that runs. Scope `admin`."""
+    """Make an empty collection, tied to an embedder that runs. Scope `admin`."""
+    if not may_see(new.name):
+        caller.require_all_collections()
     return await service.create_collection(
-        name=new.name,
+        new,
         database=services.database,
         galleries=services.galleries,
-        embedder=services.path.embedder.manifest,
+        embedders=services.embedders,
     )
 
 
@@ -65,22 +75,40 @@ async def get_collection(_caller: Reader, services: ServicesDep, name: Name) -> 
     )
 
 
+@router.patch(
+    "/{name}",
+    summary="Change a collection",
+    responses=problems(MissingScope, CollectionNotFound, InvalidRequest),
+)
+async def update_collection(
+    _caller: Admin, services: ServicesDep, name: Name, change: CollectionChange
+) -> CollectionOut:
+    """Change whether pictures are kept, and for how long pictures and subjects are. Scope `admin`.
+
+    Turning `keep_pictures` off keeps no more from now on; `DELETE /collections/{name}/pictures`
+    deletes those that are kept.
+    """
+    return await service.update_collection(
+        name=name, change=change, database=services.database, galleries=services.galleries
+    )
+
+
 @router.delete(
     "/{name}",
     status_code=204,
     summary="Delete a collection",
-    responses=problems(MissingScope, CollectionNotFound, InvalidRequest),
+    responses=problems(MissingScope, CollectionNotFound, BundleUnavailable, InvalidRequest),
 )
 async def delete_collection(_caller: Admin, services: ServicesDep, name: Name) -> None:
     """Delete a collection with all its subjects and bundles. Scope `admin`.
 
     Once this is answered, nobody of it is found any more. Deleting `default` empties it: an empty
-    one takes its place, tied to the embedder that runs.
+    one takes its place, tied to the default embedder.
     """
     await service.delete_collection(
         name=name,
         database=services.database,
         galleries=services.galleries,
         bundles=services.bundles,
-        embedder=services.path.embedder.manifest,
+        embedder=services.embedders.default.manifest,
     )

@@ -10,25 +10,33 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.gallery.repository import ChangeKind
+from app.idempotency.repository import forget_answers
+from app.keys.caller import seen_collections
 from app.paging import Position
 from app.tables import (
     BundleRow,
     ChangeRow,
+    CollectionRow,
     ErasureBundleRow,
     ErasureRow,
     FeedbackRow,
+    JobItemRow,
     JobRow,
+    PictureRow,
     SampleRow,
     SubjectRow,
     VariantRow,
 )
 
 DELETED: ChangeKind = "subject_deleted"
+CACHES_CLEARED_S = 300.0
+"""After which a bundle that left the store has left the caches of all replicas that run, too: each
+looks every few seconds (app/bundles/leftovers.py), but for when it is fetching another one."""
 
 
 class StoredErasure(NamedTuple):
@@ -69,15 +77,37 @@ async def write_receipts(
             SampleRow.subject_id == SubjectRow.id,
             of=VariantRow,
         ),
+        how_many(
+            PictureRow.sample_id == SampleRow.id,
+            SampleRow.subject_id == SubjectRow.id,
+            of=PictureRow,
+        ),
         how_many(FeedbackRow.subject_id == SubjectRow.id, of=FeedbackRow),
     ).where(SubjectRow.collection_id == collection_id)
     if subject_id is not None:
         subjects = subjects.where(SubjectRow.id == subject_id)
-    columns = ["id", "collection_id", "subject_id", "samples", "variants", "feedback"]
+    columns = ["id", "collection_id", "subject_id", "samples", "variants", "pictures", "feedback"]
     written = await session.scalars(
         insert(ErasureRow).from_select(columns, subjects).returning(ErasureRow.id)
     )
     return written.all()
+
+
+async def delete_reports(
+    session: AsyncSession, *, collection_id: UUID, subject_id: UUID | None = None
+) -> None:
+    """Delete what batches and kept answers tell of a subject, or of all of a collection.
+
+    Just before those are deleted: no foreign key leads there, since a report can be written after
+    its subject is gone.
+    """
+    told = select(SubjectRow.id).where(SubjectRow.collection_id == collection_id)
+    if subject_id is not None:
+        told = told.where(SubjectRow.id == subject_id)
+        names_it = JobItemRow.subject_ids.bool_op("@>")([subject_id])
+        await session.execute(delete(JobItemRow).where(names_it))
+    # The reports on a collection go with its jobs.
+    await forget_answers(session, told)
 
 
 async def add_traces(session: AsyncSession, traces: Sequence[tuple[UUID, str]]) -> None:
@@ -123,12 +153,13 @@ async def record_traces(
     await add_traces(session, [(erasure_id, bundle_id) for erasure_id in held])
 
 
-async def bundle_deleted(session: AsyncSession, bundle_id: str) -> None:
-    """Note on all receipts that a bundle is gone."""
+async def bundle_deleted(session: AsyncSession, bundle_id: str, *, cached: bool) -> None:
+    """Note on all receipts that a bundle is gone; where replicas cache it, from when on."""
+    wait = func.make_interval(0, 0, 0, 0, 0, 0, CACHES_CLEARED_S if cached else 0.0)
     await session.execute(
         update(ErasureBundleRow)
         .where(ErasureBundleRow.bundle_id == bundle_id, ErasureBundleRow.cleared_at.is_(None))
-        .values(cleared_at=func.clock_timestamp())
+        .values(cleared_at=func.clock_timestamp() + wait)
     )
 
 
@@ -146,10 +177,16 @@ async def list_page(
     limit: int,
     after: Position | None,
 ) -> list[StoredErasure]:
-    """List receipts, oldest first; those that are not completed, of one collection, if asked."""
+    """List receipts, oldest first; those that are not completed, of one collection, if asked.
+
+    Those of collections that the caller may not know of are left out.
+    """
     statement = _erasures().order_by(ErasureRow.erased_at, ErasureRow.id).limit(limit)
     if collection_id is not None:
         statement = statement.where(ErasureRow.collection_id == collection_id)
+    if (seen := seen_collections()) is not None:
+        its_own = select(CollectionRow.id).where(CollectionRow.name.in_(seen))
+        statement = statement.where(ErasureRow.collection_id.in_(its_own))
     if only_open:
         statement = statement.where(_is_open())
     if after is not None:
@@ -164,7 +201,7 @@ async def traces_of(session: AsyncSession, erasure_ids: Sequence[UUID]) -> list[
             ErasureBundleRow.erasure_id,
             ErasureBundleRow.bundle_id,
             func.coalesce(BundleRow.active, False),
-            ErasureBundleRow.cleared_at,
+            case((_is_cleared(), ErasureBundleRow.cleared_at), else_=None),
         )
         .outerjoin(BundleRow, BundleRow.id == ErasureBundleRow.bundle_id)
         .where(ErasureBundleRow.erasure_id.in_(erasure_ids))
@@ -177,15 +214,21 @@ def _of_this() -> ColumnElement[bool]:
     return ErasureBundleRow.erasure_id == ErasureRow.id
 
 
+def _is_cleared() -> ColumnElement[bool]:
+    return ErasureBundleRow.cleared_at <= func.clock_timestamp()
+
+
 def _under_way_then() -> ColumnElement[bool]:
     """A training that had begun: until it ends, its bundle may come to hold the subject."""
-    return (JobRow.collection_id == ErasureRow.collection_id) & (
-        JobRow.created_at < ErasureRow.erased_at
+    return (
+        (JobRow.kind == "retraining")
+        & (JobRow.collection_id == ErasureRow.collection_id)
+        & (JobRow.created_at < ErasureRow.erased_at)
     )
 
 
 def _is_open() -> ColumnElement[bool]:
-    return exists().where(_of_this(), ErasureBundleRow.cleared_at.is_(None)) | exists().where(
+    return exists().where(_of_this(), _is_cleared().is_not(True)) | exists().where(
         _under_way_then(), JobRow.finished_at.is_(None)
     )
 

@@ -9,7 +9,7 @@ _ERASURE: dict[str, JsonValue] = {
     "erasure_id": "7c1f5f0a-50b1-4a0e-8f0e-2d6a4be1c9d3",
     "subject_id": "5e0f8d0a-7a57-4f0e-9d3b-3b8a3f8f6f50",
     "collection_id": "a4c1d2f6-0f53-4e0c-b7a4-6a1f3c0d9e21",
-    "removed": {"samples": 3, "variants": 9, "feedback": 1},
+    "removed": {"samples": 3, "variants": 9, "pictures": 0, "feedback": 1},
     "erased_at": "2026-01-20T12:00:00.123456Z",
     "bundles": [
         {
@@ -27,6 +27,7 @@ class Removed(BaseModel):
 
     samples: int
     variants: int = Field(description="Templates of degraded copies, kept for training.")
+    pictures: int = Field(description="Kept pictures of the samples.")
     feedback: int
 
 
@@ -35,7 +36,9 @@ class TracedBundle(BaseModel):
 
     bundle_id: str
     active: bool = Field(description="Whether its collection is searched with it now.")
-    cleared_at: datetime | None = Field(description="When it was deleted; null: it is there.")
+    cleared_at: datetime | None = Field(
+        description="Since when it is gone; null: it is there, or may be in a replica's cache."
+    )
 
 
 class ErasureOut(BaseModel):

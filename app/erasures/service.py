@@ -7,11 +7,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit.facts import note
 from app.bundles.repository import ids_of
 from app.database import Database
 from app.erasures import repository
 from app.erasures.repository import StoredErasure
 from app.erasures.schemas import ErasureOut, ErasurePage, Removed, TracedBundle
+from app.gallery.lookup import find_collection_id
 from app.gallery.service import Galleries
 from app.logs import get_logger
 from app.paging import Position, read_cursor, write_cursor
@@ -32,7 +34,7 @@ async def write_receipt(
         session, collection_id=collection_id, subject_id=subject_id
     )
     bundle_ids = await ids_of(session, collection_id)
-    traced = await asyncio.to_thread(_that_may_hold, bundle_ids, subject_id, holds)
+    traced = await asyncio.to_thread(that_may_hold, bundle_ids, subject_id, holds)
     await repository.add_traces(session, [(erasure_id, bundle_id) for bundle_id in traced])
     return erasure_id
 
@@ -47,6 +49,7 @@ async def get_erasure(*, erasure_id: UUID, database: Database) -> ErasureOut:
         stored = await repository.find(session, erasure_id)
         if stored is None:
             raise ErasureNotFound("No erasure has this id.")
+        note(collection_id=stored.row.collection_id, subject_ids=[stored.row.subject_id])
         (shown,) = await _show(session, [stored])
     return shown
 
@@ -66,7 +69,7 @@ async def list_erasures(
         CollectionNotFound: there is no such collection.
         InvalidCursor: the cursor is not from an earlier page.
     """
-    collection_id = None if collection is None else galleries.find(collection).collection_id
+    collection_id = None if collection is None else await find_collection_id(galleries, collection)
     after = None if cursor is None else read_cursor(cursor)
     async with database.snapshot() as session:
         # One more than is shown tells whether there are more.
@@ -82,7 +85,9 @@ async def list_erasures(
     return ErasurePage(erasures=shown, next_cursor=last and write_cursor(last))
 
 
-def _that_may_hold(bundle_ids: Sequence[str], subject_id: UUID, holds: Holds) -> list[str]:
+def that_may_hold(bundle_ids: Sequence[str], subject_id: UUID, holds: Holds) -> list[str]:
+    """Give those of some bundles that a subject may be in. It blocks."""
+
     def may_hold(bundle_id: str) -> bool:
         try:
             return holds(bundle_id, subject_id)
@@ -108,7 +113,12 @@ async def _show(session: AsyncSession, erasures: Sequence[StoredErasure]) -> lis
             erasure_id=row.id,
             subject_id=row.subject_id,
             collection_id=row.collection_id,
-            removed=Removed(samples=row.samples, variants=row.variants, feedback=row.feedback),
+            removed=Removed(
+                samples=row.samples,
+                variants=row.variants,
+                pictures=row.pictures,
+                feedback=row.feedback,
+            ),
             erased_at=row.erased_at,
             bundles=bundles[row.id],
             completed_at=completed_at,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +20,11 @@ async def shared_key(session: AsyncSession, *, name: str, fresh: bytes) -> bytes
     return (
         await session.execute(select(SecretRow.value).where(SecretRow.name == name))
     ).scalar_one()
+
+
+async def replace_key(session: AsyncSession, *, name: str, value: bytes) -> None:
+    """Store the key of a name in another way."""
+    await session.execute(update(SecretRow).where(SecretRow.name == name).values(value=value))
 
 
 async def upsert(

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 
 from app.deps import Enroller, Reader, ServicesDep
 from app.feedback import service
@@ -18,11 +18,13 @@ from app.problems import (
     SubjectNotFound,
     problems,
 )
+from app.revisions import describe_revision, naming_revision
 from app.subjects.routes import SubjectId
 
 router = APIRouter(
     prefix="/subjects/{subject_id}/feedback",
     tags=["subjects"],
+    dependencies=[Depends(naming_revision)],
     responses=problems(MissingKey, InvalidKey, MissingScope, SubjectNotFound, InvalidRequest),
 )
 
@@ -31,7 +33,7 @@ router = APIRouter(
     "",
     status_code=201,
     summary="Say whether a face was the subject's",
-    responses=problems(InvalidIdentification, InvalidRequest),
+    responses=problems(InvalidIdentification, InvalidRequest) | describe_revision(201),
 )
 async def give_feedback(
     _caller: Enroller, services: ServicesDep, subject_id: SubjectId, new: NewFeedback
@@ -50,6 +52,7 @@ async def give_feedback(
         sealer=services.sealer,
         database=services.database,
         galleries=services.galleries,
+        vault=services.vault,
     )
 
 
@@ -65,7 +68,7 @@ async def list_feedback(
     "/{feedback_id}",
     status_code=204,
     summary="Take a verdict back",
-    responses=problems(FeedbackNotFound, SubjectNotFound),
+    responses=problems(FeedbackNotFound, SubjectNotFound) | describe_revision(204),
 )
 async def delete_feedback(
     _caller: Enroller,

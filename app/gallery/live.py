@@ -14,6 +14,7 @@ from models.calibration import Calibration
 from models.gallery import Gallery
 from models.self_calibration import SelfCalibration
 from models.trained import Trained
+from models.zoo import EmbedderId
 
 T = TypeVar("T")
 
@@ -76,6 +77,11 @@ class LiveGallery:
         )
 
     @property
+    def embedder(self) -> EmbedderId:
+        """That its templates are of."""
+        return EmbedderId(self.embedder_name, self.embedder_sha256)
+
+    @property
     def bundle_id(self) -> str | None:
         """Of the bundle that it is searched with."""
         return None if self.gallery.trained is None else self.gallery.trained.id
@@ -117,6 +123,15 @@ class LiveGallery:
         return replace(self, gallery=gallery).calibrated(prior)
 
     @property
+    def hides_deleted(self) -> bool:
+        """Whether templates of deleted subjects are in memory still, where no search sees them."""
+        return any(
+            layer.subjects.id_of(row) not in self.labels
+            for layer in self.gallery.layers
+            for row in layer.hidden
+        )
+
+    @property
     def is_calibrated(self) -> bool:
         """Whether the thresholds are of about this gallery."""
         changes = self.gallery.revision - self.calibrated_at
@@ -129,6 +144,14 @@ class LiveGallery:
             calibration=SelfCalibration.of(prior, self.gallery),
             calibrated_at=self.gallery.revision,
         )
+
+    def named(self, name: str) -> Self:
+        """Make the same gallery under another name."""
+        return replace(self, collection_name=name)
+
+    def searches_like(self, other: "LiveGallery") -> bool:
+        """Tell whether another gallery of the collection has the same embedder and bundle."""
+        return (self.embedder, self.bundle_id) == (other.embedder, other.bundle_id)
 
     def with_calibration_of(self, other: "LiveGallery") -> Self:
         """Make the same gallery with the thresholds that were made of an earlier one."""

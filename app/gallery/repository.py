@@ -1,14 +1,18 @@
 """SQL of the feed, and of the templates and labels that galleries are made from."""
 
+import asyncio
 from collections.abc import Collection, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, and_, insert, select, update
+from sqlalchemy import Row, Select, and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.announcements import announce
+from app.encryption.contents import FEEDBACK, SAMPLE
+from app.logs import get_logger
 from app.tables import (
     BundleRow,
     ChangeRow,
@@ -18,6 +22,8 @@ from app.tables import (
     SubjectRow,
 )
 from models.arrays import Floats
+from models.zoo import EmbedderId
+from vault.vault import SealBroken, UnknownDataKey, Vault
 
 ChangeKind = Literal[
     "subject_enrolled",
@@ -26,7 +32,11 @@ ChangeKind = Literal[
     "subject_updated",
     "subject_deleted",
     "feedback_given",
+    "embedder_changed",
+    "renamed",
 ]
+OF_COLLECTION: tuple[ChangeKind, ...] = ("embedder_changed", "renamed")
+"""Changes of the collection itself; their rows have its id in the place of a subject's."""
 OF_TEMPLATES: tuple[ChangeKind, ...] = (
     "subject_enrolled",
     "samples_added",
@@ -35,10 +45,15 @@ OF_TEMPLATES: tuple[ChangeKind, ...] = (
 )
 """Changes after which a bundle no longer knows a subject as it is."""
 
+HELD_AT_MOST = "5s"
+"""A writer that says nothing for so long while all others of the collection wait is thrown out."""
+
 ROWS_AT_ONCE = 20_000
 """Templates are fetched in portions, so that a large gallery is not in memory three times."""
 
 TEMPLATE_DTYPE = np.dtype("<f4")
+
+log = get_logger()
 
 
 class Label(NamedTuple):
@@ -67,6 +82,10 @@ class StoredCollection(NamedTuple):
     row: CollectionRow
     bundle_id: str | None
 
+    @property
+    def embedder(self) -> EmbedderId:
+        return EmbedderId(self.row.embedder_name, self.row.embedder_sha256)
+
 
 async def record_change(
     session: AsyncSession, *, collection_id: UUID, subject_id: UUID, kind: ChangeKind
@@ -81,7 +100,11 @@ async def record_change(
             update(CollectionRow)
             .where(CollectionRow.id == collection_id)
             .values(revision=CollectionRow.revision + 1)
-            .returning(CollectionRow.revision)
+            .returning(
+                CollectionRow.revision,
+                # Whoever stands still from here on is thrown out, so that the others can go on.
+                func.set_config("idle_in_transaction_session_timeout", HELD_AT_MOST, True),
+            )
         )
     ).scalar_one()
     await session.execute(
@@ -89,6 +112,7 @@ async def record_change(
             collection_id=collection_id, revision=revision, subject_id=subject_id, kind=kind
         )
     )
+    announce(session, collection_id, revision)
     return revision
 
 
@@ -128,12 +152,53 @@ async def current_revision(session: AsyncSession, collection_id: UUID) -> int | 
     )
 
 
+class Changes(NamedTuple):
+    """What the feed names after a revision."""
+
+    subjects: set[UUID]
+    kinds: set[str]
+
+
+async def changes_since(session: AsyncSession, collection_id: UUID, revision: int) -> Changes:
+    """List the subjects that have changed after a revision, and what kinds of changes those are."""
+    rows = (
+        await session.execute(
+            select(ChangeRow.subject_id, ChangeRow.kind).where(
+                ChangeRow.collection_id == collection_id, ChangeRow.revision > revision
+            )
+        )
+    ).all()
+    return Changes(
+        subjects={subject_id for subject_id, kind in rows if kind not in OF_COLLECTION},
+        kinds={kind for _, kind in rows},
+    )
+
+
+async def name_of(session: AsyncSession, collection_id: UUID) -> str:
+    """Give the name of a collection that is there."""
+    found = await session.execute(
+        select(CollectionRow.name).where(CollectionRow.id == collection_id)
+    )
+    return found.scalar_one()
+
+
+async def embedder_of(session: AsyncSession, collection_id: UUID) -> EmbedderId | None:
+    """Tell which embedder a collection belongs to; None if it is gone."""
+    found = await session.execute(
+        select(CollectionRow.embedder_name, CollectionRow.embedder_sha256).where(
+            CollectionRow.id == collection_id
+        )
+    )
+    row = found.one_or_none()
+    return None if row is None else EmbedderId(*row)
+
+
 async def subjects_changed_since(
     session: AsyncSession,
     collection_id: UUID,
     revision: int,
     *,
-    kinds: Sequence[ChangeKind] = get_args(ChangeKind),
+    kinds: Sequence[ChangeKind],
 ) -> set[UUID]:
     """List the subjects that the feed names after a revision."""
     return set(
@@ -150,11 +215,15 @@ async def subjects_changed_since(
 async def load_subjects(
     session: AsyncSession,
     collection_id: UUID,
+    vault: Vault,
     *,
     dimension: int,
     only: Collection[UUID] | None = None,
 ) -> StoredSubjects:
     """Load the labels, templates and rejected templates of a collection's subjects, or of some.
+
+    A template that can't be opened, as if it were another subject's, is left out, and the log says
+    whose it is: one damaged row must not keep the service from starting.
 
     `dimension`, d, is needed when there is no template. `only` leaves out all other subjects;
     those of it that are gone are left out, too.
@@ -163,14 +232,14 @@ async def load_subjects(
         SubjectRow.collection_id == collection_id
     )
     samples = (
-        select(SampleRow.subject_id, SampleRow.template)
+        select(SampleRow.id, SampleRow.subject_id, SampleRow.template)
         .join(SubjectRow, SubjectRow.id == SampleRow.subject_id)
         .where(SubjectRow.collection_id == collection_id)
         .order_by(SampleRow.created_at, SampleRow.id)
         .execution_options(yield_per=ROWS_AT_ONCE)
     )
     rejections = (
-        select(FeedbackRow.subject_id, FeedbackRow.template)
+        select(FeedbackRow.id, FeedbackRow.subject_id, FeedbackRow.template)
         .where(FeedbackRow.collection_id == collection_id, FeedbackRow.verdict == "rejected")
         .order_by(FeedbackRow.created_at, FeedbackRow.id)
     )
@@ -186,13 +255,14 @@ async def load_subjects(
     owners: list[int] = []
     portions: list[Floats] = []
     async for portion in (await session.stream(samples)).partitions():
-        owners.extend(positions[subject_id] for subject_id, _ in portion)
-        portions.append(
-            np.stack([np.frombuffer(template, TEMPLATE_DTYPE) for _, template in portion])
-        )
+        opened = await asyncio.to_thread(_opened, portion, vault, SAMPLE)
+        owners.extend(positions[subject_id] for subject_id, _ in opened)
+        if opened:
+            portions.append(np.stack([template for _, template in opened]))
     rejected: dict[UUID, list[Floats]] = {}
-    for subject_id, template in await session.execute(rejections):
-        rejected.setdefault(subject_id, []).append(np.frombuffer(template, TEMPLATE_DTYPE))
+    rows = (await session.execute(rejections)).all()
+    for subject_id, template in await asyncio.to_thread(_opened, rows, vault, FEEDBACK):
+        rejected.setdefault(subject_id, []).append(template)
     return StoredSubjects(
         labels=labels,
         owners=np.array(owners, np.int64),
@@ -203,3 +273,18 @@ async def load_subjects(
         ),
         rejected={subject_id: np.stack(rows) for subject_id, rows in rejected.items()},
     )
+
+
+def _opened(
+    rows: Sequence[Row[UUID, UUID, bytes]], vault: Vault, purpose: str
+) -> list[tuple[UUID, Floats]]:
+    """The (d,) templates of rows of id, subject and what is sealed; with their subjects."""
+    opened: list[tuple[UUID, Floats]] = []
+    for row_id, subject_id, sealed in rows:
+        try:
+            template = vault.open(sealed, purpose=purpose, owner=subject_id)
+        except (SealBroken, UnknownDataKey) as error:
+            log.error("template_unreadable", kind=purpose, id=str(row_id), reason=str(error))
+            continue
+        opened.append((subject_id, np.frombuffer(template, TEMPLATE_DTYPE)))
+    return opened

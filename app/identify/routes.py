@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, UploadFile
 
 from app.collections.schemas import DEFAULT_COLLECTION
-from app.deps import Reader, RequestId, ServicesDep
+from app.deps import FromMemory, Reader, RequestId, ServicesDep
 from app.identify import service
 from app.identify.schemas import DetectAnswer, IdentifyAnswer
 from app.problems import (
     IMAGE_PROBLEMS,
+    Behind,
     CollectionNotFound,
     EmbedderMismatch,
     FieldsNotAllowed,
@@ -21,9 +22,11 @@ from app.problems import (
     Problem,
     problems,
 )
+from app.revisions import MinRevision, describe_revision, naming_revision
 
 router = APIRouter(
     tags=["identify"],
+    dependencies=[Depends(naming_revision), FromMemory],
     responses=problems(MissingKey, InvalidKey, MissingScope),
 )
 
@@ -40,7 +43,10 @@ _PICTURE_PROBLEMS: tuple[type[Problem], ...] = (
 @router.post(
     "/identify",
     summary="Say who is in a picture",
-    responses=problems(CollectionNotFound, EmbedderMismatch, FieldsNotAllowed, *_PICTURE_PROBLEMS),
+    responses=problems(
+        CollectionNotFound, EmbedderMismatch, FieldsNotAllowed, Behind, *_PICTURE_PROBLEMS
+    )
+    | describe_revision(200),
 )
 async def identify(
     _caller: Reader,
@@ -62,6 +68,7 @@ async def identify(
         float | None,
         Form(ge=-1, le=1, description="The lowest score that is a match, instead of `max_fpir`."),
     ] = None,
+    min_revision: MinRevision = None,
 ) -> IdentifyAnswer:
     """Name every face of a picture, or say that it is unknown. Scope `identify`.
 
@@ -75,6 +82,7 @@ async def identify(
         limit=limit,
         max_fpir=max_fpir,
         threshold=threshold,
+        min_revision=min_revision,
         services=services,
         request_id=request_id,
     )

@@ -5,8 +5,10 @@ from uuid import UUID
 
 from fastapi import UploadFile
 
+from app.audit.recognised import note_recognised
 from app.feedback.sealing import Sealer
 from app.gallery.live import LiveGallery
+from app.gallery.lookup import find_gallery
 from app.gallery.repository import Label
 from app.identify.schemas import (
     Box,
@@ -22,7 +24,9 @@ from app.identify.schemas import (
     rounded,
 )
 from app.problems import IMAGE_PROBLEMS, FieldsNotAllowed, ImageTooLarge
+from app.revisions import name_revision
 from app.services import Services
+from app.tracing import span_stages
 from models import identifier
 from models.decide import Candidate
 from models.decode import DecodeLimits, PictureRefused
@@ -36,24 +40,26 @@ async def identify(
     limit: int,
     max_fpir: float | None,
     threshold: float | None,
+    min_revision: int | None,
     services: Services,
     request_id: str,
 ) -> IdentifyAnswer:
     """Name every face of a picture, or say that it is unknown."""
     if max_fpir is not None and threshold is not None:
         raise FieldsNotAllowed("Send `max_fpir` or `threshold`, not both.")
-    live = services.galleries.find_usable(collection)
+    live = await find_gallery(services.galleries, collection, min_revision=min_revision)
     if threshold is None:
         if max_fpir is None:
             max_fpir = services.settings.default_max_fpir
         threshold = live.calibration.threshold(
             max_fpir=max_fpir, comparisons=live.gallery.comparisons
         )
-    data = await read_image(image, services.path.limits)
+    path = services.embedders.of(live.embedder).path
+    data = await read_image(image, path.limits)
     try:
         identification = await services.inference.run(
             identifier.identify,
-            services.path,
+            path,
             data,
             live.gallery,
             live.calibration,
@@ -62,6 +68,10 @@ async def identify(
         )
     except PictureRefused as refused:
         raise IMAGE_PROBLEMS[refused.code](refused.detail) from None
+    note_recognised(identification.answers)
+    services.metrics.observe_identification(identification, live)
+    span_stages(identification.timings_ms)
+    name_revision(live.gallery.revision)
     return IdentifyAnswer(
         faces=[
             _identified(face, index, identification, live, services.sealer)
@@ -69,7 +79,7 @@ async def identify(
         ],
         threshold=round(threshold, 6),
         timings_ms=rounded(identification.timings_ms),
-        embedder=services.path.embedder.manifest.name,
+        embedder=live.embedder_name,
         bundle=live.bundle_id,
         revision=live.gallery.revision,
         request_id=request_id,
@@ -83,6 +93,8 @@ async def detect(*, image: UploadFile, services: Services, request_id: str) -> D
         found = await services.inference.run(identifier.find_faces, services.path, data)
     except PictureRefused as refused:
         raise IMAGE_PROBLEMS[refused.code](refused.detail) from None
+    services.metrics.observe_stages(found.timings_ms)
+    span_stages(found.timings_ms)
     return DetectAnswer(
         faces=show_faces(found), timings_ms=rounded(found.timings_ms), request_id=request_id
     )
@@ -131,7 +143,9 @@ def _identified(
         landmarks=face.landmarks,
         detection_score=face.detection_score,
         quality=face.quality,
-        identification_id=sealer.seal(live.collection_id, identification.templates[index]),
+        identification_id=sealer.seal(
+            live.collection_id, identification.templates[index], live.embedder_sha256
+        ),
         decision=answer.decision,
         probability=_rounded(identification.probabilities[index]),
         candidates=[_candidate(candidate, live.labels) for candidate in answer.candidates],

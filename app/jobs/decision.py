@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from app.bundles.files import BUNDLE, SUMMARY
+from app.bundles.store import BUNDLE, SUMMARY
 from app.settings import Metric
 from models.bundle_format import MANIFEST, BundleManifest
 

@@ -1,4 +1,6 @@
-"""What is done of itself while the service runs: dead jobs end, old bundles go, training starts."""
+"""What is done of itself while the service runs: dead jobs are seen to, queued ones begun, old
+bundles go, training starts.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,8 +11,9 @@ from app.database import Database
 from app.gallery.live import LiveGallery
 from app.gallery.service import Galleries
 from app.jobs import repository
-from app.jobs.leftovers import DEAD, clear_files, end_dead_jobs
-from app.jobs.runner import STOPPED
+from app.jobs.claim import RETRAINING
+from app.jobs.leftovers import DEAD, clear_bundles, clear_folders, end_dead_jobs
+from app.jobs.outcome import STOPPED
 from app.jobs.service import Jobs
 from app.logs import describe_error, get_logger
 from app.problems import Problem
@@ -37,9 +40,10 @@ async def keeping(
         share: of its subjects that may have changed before a collection is retrained; None: it is
             retrained only when somebody asks.
     """
-    await end_dead_jobs(database)
-    await clear_files(database, bundles.files, jobs.folder)
-    if share is not None and not await jobs.can_train():
+    await end_dead_jobs(database, workers=jobs.has_workers)
+    await clear_folders(database, jobs.folder)
+    await clear_bundles(database, bundles.files)
+    if share is not None and not jobs.has_workers and not await jobs.can_train():
         log.warning("retraining_unavailable", reason="COHORT_TRAINING_PYTHON has no torch")
         share = None
     task = asyncio.create_task(_keep(jobs, bundles, galleries, database, share))
@@ -56,7 +60,9 @@ async def _keep(
     jobs: Jobs, bundles: Bundles, galleries: Galleries, database: Database, share: float | None
 ) -> None:
     steps: list[Callable[[], Awaitable[None]]] = [
-        lambda: end_dead_jobs(database),
+        lambda: end_dead_jobs(database, workers=jobs.has_workers),
+        jobs.announce,
+        lambda: clear_folders(database, jobs.folder),
         bundles.clear_away,
     ]
     if share is not None:
@@ -90,7 +96,7 @@ async def _start_unless_in_vain(live: LiveGallery, jobs: Jobs, database: Databas
     """Start a retraining, unless one was lately started so and has led to nothing."""
     changed = round(live.gallery.changed_share * len(live.gallery))
     async with database.snapshot() as session:
-        if await repository.unfinished(session, live.collection_id):
+        if await repository.unfinished(session, live.collection_id, kind=RETRAINING):
             return
         # That the service ended tells nothing of what the training would have led to.
         last = await repository.last_telling(session, live.collection_id, leave_out=(STOPPED, DEAD))

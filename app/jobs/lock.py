@@ -25,12 +25,38 @@ async def job_lock(address: str, job_id: UUID) -> AsyncIterator[None]:
     Raises:
         DatabaseUnavailable: it can't be reached.
     """
+    async with _connected(address) as connection:
+        await connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(job_id)])
+        yield
+
+
+@asynccontextmanager
+async def job_lock_if_free(address: str, job_id: UUID) -> AsyncIterator[bool]:
+    """Hold the lock of a job while the block runs, unless somebody else does.
+
+    Args:
+        address: of the database, `postgresql://...`.
+        job_id: of a job.
+
+    Returns:
+        Whether it is held.
+
+    Raises:
+        DatabaseUnavailable: it can't be reached.
+    """
+    async with _connected(address) as connection:
+        answer = await connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key(job_id)])
+        (held,) = await answer.fetchone() or (False,)
+        yield held
+
+
+@asynccontextmanager
+async def _connected(address: str) -> AsyncIterator[psycopg.AsyncConnection]:
     try:
         connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable("The database can't be reached; try again shortly.") from error
     try:
-        await connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(job_id)])
-        yield
+        yield connection
     finally:
         await connection.close()

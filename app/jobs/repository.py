@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select, text, update
+from sqlalchemy import ColumnElement, case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.jobs.progress import Progress
-from app.tables import CollectionRow, JobRow, SampleRow, SubjectRow
+from app.jobs.claim import RETRAINING
+from app.keys.caller import seen_collections
+from app.tables import CollectionRow, JobRow, SampleRow, SubjectRow, UploadRow
 
-UNFINISHED = ("queued", "running", "evaluating")
-FinalState = Literal["published", "rejected", "failed", "cancelled"]
+BEGUN = ("running", "evaluating")
+UNFINISHED = ("queued", *BEGUN)
+FinalState = Literal["published", "rejected", "done", "failed", "cancelled"]
 
 SHOWN_JOBS = 100
+CANCELLED = "Cancelled."
 
 
 class StoredJob(NamedTuple):
@@ -29,14 +32,26 @@ def lock_key(job_id: UUID) -> int:
     return int.from_bytes(job_id.bytes[:8], "big", signed=True)
 
 
+_FRESH: dict[str, Any] = {
+    "state": "queued",
+    "progress": 0.0,
+    "message": "",
+    "metrics": {},
+    "cancel_requested": False,
+}
+
+
+async def insert_job(session: AsyncSession, fields: dict[str, Any]) -> None:
+    """Write a new job down, of a kind that may run beside others of the collection."""
+    await session.execute(insert(JobRow).values(**_FRESH, **fields))
+
+
 async def insert_unless_one_runs(session: AsyncSession, fields: dict[str, Any]) -> bool:
-    """Write a new job down, unless its collection has an unfinished one."""
+    """Write a new retraining down, unless its collection has an unfinished one."""
     unfinished = text("kind = 'retraining' AND state IN ('queued', 'running', 'evaluating')")
     inserted = await session.scalar(
         insert(JobRow)
-        .values(
-            state="queued", progress=0.0, message="", metrics={}, cancel_requested=False, **fields
-        )
+        .values(kind=RETRAINING, **_FRESH, **fields)
         .on_conflict_do_nothing(index_elements=[JobRow.collection_id], index_where=unfinished)
         .returning(JobRow.id)
     )
@@ -46,7 +61,10 @@ async def insert_unless_one_runs(session: AsyncSession, fields: dict[str, Any]) 
 async def list_jobs(
     session: AsyncSession, *, collection: str | None = None, job_id: UUID | None = None
 ) -> list[StoredJob]:
-    """List the last `SHOWN_JOBS` jobs, the newest first: all, a collection's, or the one."""
+    """List the last `SHOWN_JOBS` jobs, the newest first: all, a collection's, or the one.
+
+    Those of collections that the caller may not know of are left out.
+    """
     statement = (
         select(JobRow, CollectionRow.name)
         .join(CollectionRow, CollectionRow.id == JobRow.collection_id)
@@ -57,11 +75,15 @@ async def list_jobs(
         statement = statement.where(CollectionRow.name == collection)
     if job_id is not None:
         statement = statement.where(JobRow.id == job_id)
+    if (seen := seen_collections()) is not None:
+        statement = statement.where(CollectionRow.name.in_(seen))
     return [StoredJob(*row) for row in await session.execute(statement)]
 
 
-async def unfinished(session: AsyncSession, collection_id: UUID | None = None) -> list[StoredJob]:
-    """List the jobs that are not over: all, or a collection's."""
+async def unfinished(
+    session: AsyncSession, collection_id: UUID | None = None, *, kind: str | None = None
+) -> list[StoredJob]:
+    """List the jobs that are not over: all, or a collection's, or those of a kind."""
     statement = (
         select(JobRow, CollectionRow.name)
         .join(CollectionRow, CollectionRow.id == JobRow.collection_id)
@@ -69,6 +91,8 @@ async def unfinished(session: AsyncSession, collection_id: UUID | None = None) -
     )
     if collection_id is not None:
         statement = statement.where(JobRow.collection_id == collection_id)
+    if kind is not None:
+        statement = statement.where(JobRow.kind == kind)
     return [StoredJob(*row) for row in await session.execute(statement)]
 
 
@@ -111,82 +135,67 @@ async def try_lock(session: AsyncSession, job_id: UUID) -> bool:
     return bool(await session.scalar(select(func.pg_try_advisory_xact_lock(lock_key(job_id)))))
 
 
-async def lock_unfinished(session: AsyncSession, job_id: UUID) -> JobRow | None:
-    """Take the row of a job; None if the job is over or gone."""
-    return await session.scalar(
-        select(JobRow).where(JobRow.id == job_id, JobRow.state.in_(UNFINISHED)).with_for_update()
-    )
-
-
-async def begin(session: AsyncSession, job_id: UUID, *, baseline: str | None) -> None:
-    """Note that a job's process starts, and what its bundle will be compared with."""
-    await session.execute(
-        update(JobRow)
-        .where(JobRow.id == job_id, JobRow.state.in_(UNFINISHED))
-        .values(state="running", started_at=func.clock_timestamp(), baseline_bundle_id=baseline)
-    )
-
-
-async def advance(session: AsyncSession, job_id: UUID, progress: Progress) -> None:
-    """Write down how far a job is."""
-    await session.execute(
-        update(JobRow)
-        .where(JobRow.id == job_id, JobRow.state.in_(UNFINISHED))
-        .values(
-            state=progress.state,
-            stage=progress.stage,
-            progress=progress.fraction,
-            message=progress.message,
-        )
-    )
-
-
-async def cancel_requested(session: AsyncSession, job_id: UUID) -> bool | None:
-    """Tell whether a job is to end; None if it is over or gone."""
-    return await session.scalar(
-        select(JobRow.cancel_requested).where(JobRow.id == job_id, JobRow.state.in_(UNFINISHED))
-    )
-
-
 async def is_there(session: AsyncSession, job_id: UUID) -> bool:
     """Tell whether a job's row is there; it goes with its collection."""
     return await session.get(JobRow, job_id) is not None
 
 
 async def request_cancel(session: AsyncSession, job_id: UUID) -> bool:
-    """Ask whoever runs a job to end it; False if it is over or gone."""
+    """Have a queued job be over, and ask whoever runs a begun one to end it.
+
+    Returns:
+        False if it is over or gone.
+    """
+    queued = JobRow.state == "queued"
     found = await session.scalar(
         update(JobRow)
         .where(JobRow.id == job_id, JobRow.state.in_(UNFINISHED))
-        .values(cancel_requested=True)
+        .values(
+            cancel_requested=True,
+            state=case((queued, "cancelled"), else_=JobRow.state),
+            message=case((queued, CANCELLED), else_=JobRow.message),
+            finished_at=case((queued, func.clock_timestamp()), else_=None),
+        )
         .returning(JobRow.id)
     )
+    await forget_upload(session, job_id)
     return found is not None
 
 
-async def note_bundle(session: AsyncSession, job_id: UUID, fields: dict[str, Any]) -> None:
-    """Note on a job's row that its bundle is published; the job is all but over."""
-    await session.execute(update(JobRow).where(JobRow.id == job_id).values(**fields))
+async def forget_upload(session: AsyncSession, job_id: UUID) -> None:
+    """Delete what a job was given to work on, if it is over."""
+    over = select(JobRow.id).where(JobRow.id == job_id, JobRow.state.not_in(UNFINISHED))
+    await session.execute(delete(UploadRow).where(UploadRow.job_id.in_(over)))
 
 
-async def finish(
-    session: AsyncSession, job_id: UUID, state: FinalState, message: str, **fields: Any
-) -> None:
-    """End a job; one that is over stays as it is, and one whose bundle is published is so."""
-    has_published = JobRow.bundle_id.is_not(None)
+async def delete_batches(session: AsyncSession, *, after_days: int) -> None:
+    """Delete the batches, with their reports, that have been over for so long."""
+    earliest = func.now() - func.make_interval(0, 0, 0, after_days)
+    await session.execute(
+        delete(JobRow).where(JobRow.kind != RETRAINING, JobRow.finished_at < earliest)
+    )
+
+
+async def kind_of(session: AsyncSession, job_id: UUID) -> str | None:
+    """Tell of which kind a job is; None if it is gone."""
+    return await session.scalar(select(JobRow.kind).where(JobRow.id == job_id))
+
+
+async def queued(session: AsyncSession) -> Sequence[JobRow]:
+    """List the jobs that nobody has begun, or that are to be begun anew, the oldest first."""
+    return (
+        await session.scalars(
+            select(JobRow).where(JobRow.state == "queued").order_by(JobRow.created_at, JobRow.id)
+        )
+    ).all()
+
+
+async def say(session: AsyncSession, row: JobRow, message: str) -> None:
+    """Write down what a queued job waits for."""
     await session.execute(
         update(JobRow)
-        .where(JobRow.id == job_id, JobRow.state.in_(UNFINISHED))
-        .values(
-            state=case((has_published, "published"), else_=state),
-            message=(
-                message
-                if state == "published"
-                else case((has_published, JobRow.message), else_=message)
-            ),
-            finished_at=func.clock_timestamp(),
-            **fields,
-        )
+        .where(JobRow.id == row.id, JobRow.state == "queued", JobRow.attempts == row.attempts)
+        .values(message=message)
     )
 
 

@@ -35,7 +35,16 @@ JobId = Annotated[UUID, Path(description="The job's id, as `/admin/retrain` gave
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "`text/event-stream`: events named `job`, each with the job as JSON.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "description": "Of each event; keep-alives are comments and none.",
+                    "properties": {"event": {"const": "job"}, "data": {"type": "string"}},
+                    "required": ["event", "data"],
+                }
+            }
+        },
     }
 }
 
@@ -50,7 +59,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     | {202: {"headers": {"Location": {"description": "The job.", "schema": {"type": "string"}}}}},
 )
 async def retrain(
-    _caller: Admin, services: ServicesDep, response: Response, new: NewRetraining
+    caller: Admin, services: ServicesDep, response: Response, new: NewRetraining
 ) -> JobOut:
     """Train a bundle from the stored templates, and search with it if it is no worse.
 
@@ -60,31 +69,35 @@ async def retrain(
     collection at a time.
     """
     job = await services.jobs.start(
-        new.collection, full=new.full, target_size=new.target_size, seed=new.seed
+        new.collection,
+        key_id=caller.key_id,
+        full=new.full,
+        target_size=new.target_size,
+        seed=new.seed,
     )
     response.headers["Location"] = f"/admin/jobs/{job.job_id}"
     return job
 
 
-@router.get("/jobs", summary="List retrainings", responses=problems(CollectionNotFound))
+@router.get("/jobs", summary="List jobs", responses=problems(CollectionNotFound))
 async def list_jobs(
     _caller: Admin,
     services: ServicesDep,
     collection: Annotated[str | None, Query(description="Only this collection's.")] = None,
 ) -> JobList:
-    """List the last hundred retrainings, the newest first. Scope `admin`."""
+    """List the last hundred retrainings and batches, the newest first. Scope `admin`."""
     return await services.jobs.list(collection)
 
 
-@router.get("/jobs/{job_id}", summary="Show a retraining", responses=problems(JobNotFound))
+@router.get("/jobs/{job_id}", summary="Show a job", responses=problems(JobNotFound))
 async def get_job(_caller: Admin, services: ServicesDep, job_id: JobId) -> JobOut:
-    """Show how far a retraining is, or how it ended. Scope `admin`."""
+    """Show how far a retraining or a batch is, or how it ended. Scope `admin`."""
     return await services.jobs.get(job_id)
 
 
 @router.get(
     "/jobs/{job_id}/events",
-    summary="Follow a retraining",
+    summary="Follow a job",
     response_class=StreamingResponse,
     responses=problems(JobNotFound) | _STREAM,
 )
@@ -106,12 +119,12 @@ async def follow_job(_caller: Admin, services: ServicesDep, job_id: JobId) -> St
 @router.delete(
     "/jobs/{job_id}",
     status_code=202,
-    summary="Cancel a retraining",
+    summary="Cancel a job",
     responses=problems(JobNotFound, JobFinished),
 )
 async def cancel_job(_caller: Admin, services: ServicesDep, job_id: JobId) -> JobOut:
-    """Ask for the end of a retraining; about a second later it is `cancelled`. Scope `admin`.
+    """Ask for the end of a job; about a second later it is `cancelled`. Scope `admin`.
 
-    What was active stays so, and nothing is left of the training.
+    What was active stays so, and nothing is left of a training; who was enrolled stays so.
     """
     return await services.jobs.cancel(job_id)

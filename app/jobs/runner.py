@@ -1,151 +1,94 @@
-"""One retraining from its start to its end, whichever that is."""
+"""The work of a retraining: a process that trains, a comparison, and a bundle if it is no worse."""
 
 import asyncio
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
-from uuid import UUID
 
-from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.bundles.repository import active_id
 from app.bundles.service import Bundles
 from app.database import Database
-from app.jobs import repository
+from app.embedders.running import Embedders
+from app.encryption.service import key_variables
+from app.gallery.repository import embedder_of
+from app.jobs import claims
 from app.jobs.child import TrainingFailed, run_training
+from app.jobs.claim import Claim
 from app.jobs.decision import Results, ResultsUnreadable, judge
+from app.jobs.outcome import JobCancelled, JobFailed, JobLost, Outcome
 from app.jobs.progress import Progress
-from app.jobs.repository import FinalState
-from app.logs import describe_error, get_logger
-from app.problems import CollectionNotFound
+from app.logs import get_logger
 from app.settings import Settings
 from models.bundle_format import BundleInvalid
-
-WRITE_EVERY_S = 0.5
-"""Between two writes of a job's row, and two looks at whether it is to end."""
-STOPPED = "The service was stopped while it ran; start another retraining."
-
-AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
-"""What the database raises while it can't be reached."""
 
 log = get_logger()
 
 
-class JobCancelled(Exception):
-    """Somebody has asked for the job's end."""
-
-
-class JobOver(Exception):
-    """Others have ended the job: they found nobody who held its lock."""
-
-
-class Outcome(NamedTuple):
-    """How a job has ended."""
-
-    state: FinalState
-    message: str
-    fields: Mapping[str, Any] = MappingProxyType({})
-    """More columns of its row."""
-
-
 @dataclass
 class Retraining:
-    """A job that this process runs."""
+    """A retraining that this process has begun."""
 
-    job_id: UUID
-    collection_id: UUID
-    options: dict[str, Any]
+    claim: Claim
     folder: Path
     """Where its process works, and nobody else; it holds templates."""
     settings: Settings
+    embedders: Embedders
     database: Database
     bundles: Bundles
-    turn: asyncio.Semaphore
-    """Trainings of several collections go one after the other."""
     progress: Progress = field(default_factory=Progress)
-    _publishing: bool = False
+    settling: bool = False
 
-    async def run(self) -> None:
-        """Train, compare and publish; the row says how it ended. Raises nothing but being ended."""
+    async def do(self) -> Outcome:
+        """Train, compare and publish.
+
+        Raises:
+            JobFailed: the training failed, or its bundle can't be used.
+            JobCancelled, JobLost: found as it was about to publish.
+        """
         try:
-            outcome = await self._attended()
-        except asyncio.CancelledError:
-            await self._end(Outcome("failed", STOPPED))
-            raise
-        except JobCancelled:
-            outcome = Outcome("cancelled", "Cancelled.")
-        except JobOver:
-            log.warning("job_ended_by_others", job=str(self.job_id))
-            outcome = Outcome("failed", "It was ended by another process, which found it dead.")
-        except CollectionNotFound:
-            log.warning("job_gone", job=str(self.job_id))
-            outcome = Outcome("failed", "Its collection was deleted.")
+            return await self._train_and_decide()
         except (TrainingFailed, ResultsUnreadable, BundleInvalid) as error:
-            log.error("job_failed", job=str(self.job_id), reason=str(error))
-            outcome = Outcome("failed", str(error))
-        except Exception as error:  # noqa: BLE001  (whatever it is, the job must not stay unfinished)
-            log.error("job_failed", job=str(self.job_id), **describe_error(error))
-            outcome = Outcome("failed", "It failed inside the service; the log says why.")
-        await self._end(outcome)
+            raise JobFailed(str(error)) from error
 
-    async def _attended(self) -> Outcome:
-        """Work, while the row is kept up to date and looked at."""
-        working = asyncio.create_task(self._work())
-        watching = asyncio.create_task(self._watch())
-        try:
-            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                watching.result()
-            return await working
-        finally:
-            await _ended(working, watching)
+    async def clear(self) -> None:
+        """Remove the folder."""
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
-    async def _watch(self) -> None:
-        written = self.progress
-        while not self._publishing:
-            await asyncio.sleep(WRITE_EVERY_S)
-            current = self.progress
-            # An outage does not end the training here. The job's lock may have gone with its
-            # connection, though: then whoever looks for dead jobs first ends it in the database,
-            # and the next turn finds it over.
-            with suppress(*AWAY):
-                async with self.database.transaction() as session:
-                    cancelled = await repository.cancel_requested(session, self.job_id)
-                    if cancelled is None and not self._publishing:
-                        if await repository.is_there(session, self.job_id):
-                            raise JobOver
-                        raise CollectionNotFound("The collection was deleted meanwhile.")
-                    if cancelled:
-                        raise JobCancelled
-                    if current != written and not self._publishing:
-                        await repository.advance(session, self.job_id, current)
-                        written = current
+    async def _train_and_decide(self) -> Outcome:
+        async with self.database.transaction() as session:
+            active = await active_id(session, self.claim.collection_id)
+            # A damaged bundle, which nobody is searched with, must not hinder the next one.
+            baseline = self.bundles.in_use(self.claim.collection_id)
+            await claims.note_baseline(session, self.claim, baseline)
+            embedder = await embedder_of(session, self.claim.collection_id)
+        log.info(
+            "job_started",
+            job=str(self.claim.job_id),
+            attempt=self.claim.attempt,
+            baseline=baseline,
+        )
+        if embedder is None or not self.embedders.runs(embedder):
+            raise JobFailed("The collection's embedder does not run here.")
+        await self._train(baseline, self.embedders.of(embedder).manifest_path)
+        results = await asyncio.to_thread(Results.read, self.folder)
+        self.settling = True
+        return await self._decide(results, active)
 
-    async def _work(self) -> Outcome:
-        async with self.turn:
-            async with self.database.transaction() as session:
-                active = await active_id(session, self.collection_id)
-                # A damaged bundle, which nobody is searched with, must not hinder the next one.
-                baseline = self.bundles.in_use(self.collection_id)
-                await repository.begin(session, self.job_id, baseline=baseline)
-            log.info("job_started", job=str(self.job_id), baseline=baseline)
-            await self._train(baseline)
-            results = await asyncio.to_thread(Results.read, self.folder)
-            self._publishing = True
-            return await self._decide(results, active)
-
-    async def _train(self, baseline: str | None) -> None:
+    async def _train(self, baseline: str | None, embedder: Path) -> None:
+        if baseline is not None:
+            # The cache may have lost it, though it is searched with here.
+            await asyncio.to_thread(self.bundles.files.ensure, baseline)
         await asyncio.to_thread(self._make_folder)
         await run_training(
-            self._arguments(baseline),
+            self._arguments(baseline, embedder),
             python=self.settings.training_python,
             folder=self.folder,
-            environment={"COHORT_DATABASE_URL": self.database.address},
+            environment={
+                "COHORT_DATABASE_URL": self.database.address,
+                **key_variables(self.settings),
+            },
             memory_bytes=self.settings.training_memory_bytes,
             tell=self._take,
         )
@@ -154,19 +97,19 @@ class Retraining:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700)
 
-    def _arguments(self, baseline: str | None) -> list[str]:
+    def _arguments(self, baseline: str | None, embedder: Path) -> list[str]:
         arguments = [
-            *("retrain", "--collection-id", str(self.collection_id)),
-            *("--embedder", str(self.settings.embedder.resolve())),
+            *("retrain", "--collection-id", str(self.claim.collection_id)),
+            *("--embedder", str(embedder.resolve())),
             *("--out", str(self.folder)),
         ]
         if baseline is not None:
             arguments += ["--active", str(self.bundles.files.bundle(baseline).resolve())]
-        if self.options["full"]:
+        if self.claim.options["full"]:
             arguments.append("--full")
         for name in ("seed", "target_size"):
-            if self.options[name] is not None:
-                arguments += [f"--{name.replace('_', '-')}", str(self.options[name])]
+            if self.claim.options[name] is not None:
+                arguments += [f"--{name.replace('_', '-')}", str(self.claim.options[name])]
         return arguments
 
     def _take(self, line: bytes) -> None:
@@ -183,15 +126,15 @@ class Retraining:
             return Outcome("rejected", verdict.reason, told)
 
         async def finish(session: AsyncSession) -> None:
-            row = await repository.lock_unfinished(session, self.job_id)
+            row = await claims.lock_held(session, self.claim)
             if row is None:
-                raise JobOver
+                raise JobLost
             if row.cancel_requested:
                 raise JobCancelled
-            if await active_id(session, self.collection_id) != active:
-                raise TrainingFailed("Another bundle was activated while it ran; start it again.")
+            if await active_id(session, self.claim.collection_id) != active:
+                raise JobFailed("Another bundle was activated while it ran; start it again.")
             fields = told | {"bundle_id": results.bundle_id, "message": verdict.reason}
-            await repository.note_bundle(session, self.job_id, fields)
+            await claims.note_bundle(session, self.claim.job_id, fields)
 
         row = {
             "id": results.bundle_id,
@@ -199,28 +142,7 @@ class Retraining:
             "classes": results.classes,
             "subnets": results.subnets,
             "metrics": results.metrics,
-            "job_id": self.job_id,
+            "job_id": self.claim.job_id,
         }
-        await self.bundles.publish(self.folder, self.collection_id, row, finish)
+        await self.bundles.publish(self.folder, self.claim.collection_id, row, finish)
         return Outcome("published", verdict.reason)
-
-    async def _end(self, outcome: Outcome) -> None:
-        """End the row, as the last of all: whoever reads that the job is over finds it so.
-
-        If the database is away, the next look for dead jobs will end it.
-        """
-        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
-        try:
-            async with self.database.transaction() as session:
-                await repository.finish(
-                    session, self.job_id, outcome.state, outcome.message, **outcome.fields
-                )
-        except AWAY as error:
-            log.error("job_not_ended", **describe_error(error))
-
-
-async def _ended(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait for their ends; what they raise is another's affair."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

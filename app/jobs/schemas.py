@@ -1,17 +1,22 @@
 """Jobs as the API shows them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.bundles.schemas import BUNDLE_ID, METRICS
 from app.collections.schemas import DEFAULT_COLLECTION
+from app.jobs.claim import RETRAINING
+from app.json_numbers import WHOLE
 from app.tables import JobRow
 
-State = Literal["queued", "running", "evaluating", "published", "rejected", "failed", "cancelled"]
-FINAL_STATES = ("published", "rejected", "failed", "cancelled")
+Kind = Literal["retraining", "enrol_batch", "identify_batch"]
+State = Literal[
+    "queued", "running", "evaluating", "published", "rejected", "done", "failed", "cancelled"
+]
+FINAL_STATES = ("published", "rejected", "done", "failed", "cancelled")
 
 _OPTIONS: dict[str, JsonValue] = {
     "full": False,
@@ -21,8 +26,10 @@ _OPTIONS: dict[str, JsonValue] = {
 }
 _JOB: dict[str, JsonValue] = {
     "job_id": "0b9c2f2e-3c55-4a0e-9c76-6f1f4b8f6a10",
+    "kind": "retraining",
     "collection": "default",
     "state": "published",
+    "attempts": 1,
     "stage": "report",
     "progress": 1.0,
     "message": "Published: rank1 0.9870 against 0.9865 before, on 412 probes.",
@@ -47,15 +54,11 @@ class NewRetraining(BaseModel):
     full: bool = Field(
         False, strict=True, description="Train all subnets, however little has changed."
     )
-    target_size: int | None = Field(
-        None, ge=2, le=100_000, strict=True, description="Subjects a cluster; by default 2,500."
+    target_size: Annotated[int, Field(ge=2, le=100_000, strict=True), WHOLE] | None = Field(
+        None, description="Subjects a cluster; by default 2,500."
     )
-    seed: int | None = Field(
-        None,
-        ge=0,
-        le=2**31 - 1,
-        strict=True,
-        description="Of all that is drawn; by default the active bundle's.",
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1, strict=True), WHOLE] | None = Field(
+        None, description="Of all that is drawn; by default the active bundle's."
     )
 
 
@@ -69,17 +72,27 @@ class JobOptions(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A retraining."""
+    """A retraining, or a batch."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_JOB]})
 
     job_id: UUID
+    kind: Kind
     collection: str
-    state: State = Field(description="The last four are final.")
+    state: State = Field(
+        description="The last five are final; a retraining ends `published` or `rejected`, a batch "
+        "`done`, where nothing is in the way."
+    )
+    attempts: int = Field(
+        description="How often a process has begun it, but for those that were stopped and gave "
+        "it back in good order."
+    )
     stage: str | None = Field(description="What the training is at, or was at last.")
     progress: float = Field(ge=0, le=1, description="Of all stages together.")
     message: str = Field(description="What there is to say, for people.")
-    options: JobOptions
+    options: JobOptions | dict[str, JsonValue] = Field(
+        union_mode="left_to_right", description="Of a batch: as it was asked for."
+    )
     metrics: dict[str, Any] = Field(
         description="Once it is compared: the figures of the new bundle and of what was active."
     )
@@ -96,12 +109,16 @@ class JobOut(BaseModel):
         """Show a row."""
         return cls(
             job_id=row.id,
+            kind=row.kind,
             collection=collection,
             state=row.state,
+            attempts=row.attempts,
             stage=row.stage,
             progress=row.progress,
             message=row.message,
-            options=JobOptions.model_validate(row.options),
+            options=(
+                JobOptions.model_validate(row.options) if row.kind == RETRAINING else row.options
+            ),
             metrics=row.metrics,
             baseline_bundle_id=row.baseline_bundle_id,
             bundle_id=row.bundle_id,
@@ -112,7 +129,7 @@ class JobOut(BaseModel):
 
 
 class JobList(BaseModel):
-    """Retrainings, the newest first."""
+    """Jobs, the newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"jobs": [_JOB]}]})
 

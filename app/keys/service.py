@@ -1,41 +1,30 @@
-"""Make, list, revoke and check API keys.
+"""Make, list, rotate and revoke API keys."""
 
-A token is `cohort_<id>_<secret>`: 8 hexadecimal digits that find the row, and 43 characters of
-base64url that hold 256 random bits. Only the token's SHA-256 is stored; with that much randomness
-a slow hash would add nothing but its time.
-"""
-
-import hashlib
-import hmac
-import re
-import secrets
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from time import monotonic
-from typing import Literal, get_args
 
 from app.database import Database
 from app.keys import repository
+from app.keys.caller import SCOPES, Scope
+from app.keys.rate import check_rate
+from app.keys.tokens import digest, new_token
 from app.private_files import write_private
-from app.problems import InvalidKey, MissingKey, MissingScope
 from app.tables import ApiKeyRow
-
-Scope = Literal["identify", "enroll", "admin"]
-"""identify: search and read. enroll: change subjects. admin: everything."""
-
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-MAX_CACHED_KEYS = 10_000
-"""Ids that were looked up, existing or not: an attacker's guesses must not fill the memory."""
-
-_TOKEN = re.compile(r"cohort_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="cohort"'}
 
 
 class KeyNotFound(LookupError):
     """There is no key of this id."""
+
+
+class KeyUnusable(LookupError):
+    """The key is revoked or has expired."""
+
+
+class UnknownCollections(LookupError):
+    """There are no collections of these names."""
 
 
 @dataclass(frozen=True)
@@ -47,81 +36,49 @@ class ApiKey:
     scopes: tuple[str, ...]
     created_at: datetime
     revoked_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who makes a request."""
-
-    key_id: str
-    scopes: frozenset[str]
-
-    def require(self, scope: Scope) -> None:
-        """Raise `MissingScope` unless the caller may do what `scope` stands for."""
-        if scope not in self.scopes and "admin" not in self.scopes:
-            raise MissingScope(f"This needs a key with the scope `{scope}`.", required_scope=scope)
-
-
-class KeyRing:
-    """Checks tokens, remembering for a while what the database said of them."""
-
-    def __init__(self, database: Database, *, cache_s: float) -> None:
-        self._database = database
-        self._cache_s = cache_s
-        self._cache: dict[str, tuple[float, ApiKeyRow | None]] = {}
-
-    async def authenticate(self, authorization: str | None) -> Caller:
-        """Tell who sends this Authorization header.
-
-        Raises:
-            MissingKey: there is none, or it is of another kind.
-            InvalidKey: the token is no key, or a revoked one.
-        """
-        kind, _, token = (authorization or "").partition(" ")
-        if kind.lower() != "bearer":
-            raise MissingKey("Send `Authorization: Bearer <key>`.", headers=_CHALLENGE)
-        match = _TOKEN.fullmatch(token.strip())
-        row = await self._look_up(match[1]) if match else None
-        if (
-            match is None
-            or row is None
-            or row.revoked_at is not None
-            or not hmac.compare_digest(row.token_sha256, _digest(match[0]))
-        ):
-            # One answer for all four, so that it tells a guesser nothing.
-            raise InvalidKey(
-                "The key is unknown or revoked.",
-                headers={
-                    "WWW-Authenticate": f'{_CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'
-                },
-            )
-        return Caller(row.id, frozenset(row.scopes))
-
-    async def _look_up(self, key_id: str) -> ApiKeyRow | None:
-        known = self._cache.get(key_id)
-        if known is not None and monotonic() - known[0] < self._cache_s:
-            return known[1]
-        asked_at = monotonic()
-        async with self._database.transaction() as session:
-            row = await repository.find(session, key_id)
-        if len(self._cache) >= MAX_CACHED_KEYS:
-            self._cache.clear()
-        self._cache[key_id] = (asked_at, row)
-        return row
+    collections: tuple[str, ...] | None = None
+    """None: all."""
+    rate_limit: str | None = None
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 async def create_key(
-    database: Database, *, name: str, scopes: Collection[Scope]
+    database: Database,
+    *,
+    name: str,
+    scopes: Collection[Scope],
+    collections: Collection[str] | None = None,
+    rate_limit: str | None = None,
+    expires: timedelta | None = None,
 ) -> tuple[str, ApiKey]:
     """Make a key, called `name` by people, with at least one scope.
 
     The token is in nobody's hands but the caller's: it can't be shown again.
 
+    Args:
+        database: that keeps it.
+        name: what people call it.
+        scopes: what it is good for.
+        collections: names of those that it is good for; None: all.
+        rate_limit: such as `600/minute`; None: the service's.
+        expires: after how long; None: never.
+
     Raises:
-        ValueError: there are no scopes, or unknown ones.
+        ValueError: there are no scopes, or unknown ones; no collections; or the rate can't be read.
+        UnknownCollections: some do not exist.
     """
+    if collections is not None and not collections:
+        raise ValueError("a key needs a collection that it is good for, or None for all")
     token, row = _new_key(name, scopes)
+    row.collections = None if collections is None else sorted(set(collections))
+    row.rate_limit = None if rate_limit is None else check_rate(rate_limit)
     async with database.transaction() as session:
+        missing = set(row.collections or ()) - await repository.collection_names(session)
+        if missing:
+            raise UnknownCollections(", ".join(sorted(missing)))
+        now = await repository.now(session)
+        row.created_at, row.expires_at = now, None if expires is None else now + expires
         await repository.insert(session, row)
     return token, _of(row)
 
@@ -130,6 +87,39 @@ async def list_keys(database: Database) -> list[ApiKey]:
     """List all keys, the revoked ones too, oldest first."""
     async with database.transaction() as session:
         return [_of(row) for row in await repository.list_all(session)]
+
+
+async def rotate_key(
+    database: Database, *, key_id: str, overlap: timedelta
+) -> tuple[str, ApiKey, ApiKey]:
+    """Make a key with the same rights, which takes the place of another one after the overlap.
+
+    A key that was to live for some time is followed by one that will live as long.
+
+    Returns:
+        The new token, its key, and the old key, which expires after the overlap if not before.
+
+    Raises:
+        KeyNotFound: there is no such key.
+        KeyUnusable: it is revoked or has expired.
+    """
+    async with database.transaction() as session:
+        old = await repository.lock(session, key_id)
+        if old is None:
+            raise KeyNotFound(key_id)
+        now = await repository.now(session)
+        if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+            raise KeyUnusable(key_id)
+        token, new = _new_key(old.name, old.scopes)
+        new.collections, new.rate_limit = old.collections, old.rate_limit
+        new.created_at = now
+        ends = now + overlap
+        if old.expires_at is not None:
+            new.expires_at = now + (old.expires_at - old.created_at)
+            ends = min(ends, old.expires_at)
+        old.expires_at = ends
+        await repository.insert(session, new)
+        return token, _of(new), _of(old)
 
 
 async def revoke_key(database: Database, *, key_id: str) -> None:
@@ -159,18 +149,23 @@ async def ensure_admin_key(database: Database, *, data_dir: Path) -> None:
     sys.stdout.flush()
 
 
-def _new_key(name: str, scopes: Collection[Scope]) -> tuple[str, ApiKeyRow]:
+def _new_key(name: str, scopes: Collection[str]) -> tuple[str, ApiKeyRow]:
     if not scopes or not set(scopes) <= set(SCOPES):
         raise ValueError(f"scopes must be some of {', '.join(SCOPES)}, not {list(scopes)}")
-    key_id = secrets.token_hex(4)
-    token = f"cohort_{key_id}_{secrets.token_urlsafe(32)}"
-    row = ApiKeyRow(id=key_id, name=name, token_sha256=_digest(token), scopes=sorted(set(scopes)))
+    token, key_id = new_token()
+    row = ApiKeyRow(id=key_id, name=name, token_sha256=digest(token), scopes=sorted(set(scopes)))
     return token, row
 
 
 def _of(row: ApiKeyRow) -> ApiKey:
-    return ApiKey(row.id, row.name, tuple(row.scopes), row.created_at, row.revoked_at)
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return ApiKey(
+        key_id=row.id,
+        name=row.name,
+        scopes=tuple(row.scopes),
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+        collections=None if row.collections is None else tuple(row.collections),
+        rate_limit=row.rate_limit,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+    )

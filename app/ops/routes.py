@@ -1,10 +1,12 @@
-"""Routes for whoever runs the service; they need no key."""
+"""Routes for whoever runs the service; whether it lives and is ready is told without a key."""
 
 from fastapi import APIRouter, Request
 
-from app.deps import ServicesDep
+from app.collections.schemas import EmbedderOut
+from app.deps import AnyCaller, ServicesDep
+from app.edge.draining import is_draining
 from app.ops.schemas import Health, Readiness, Version
-from app.problems import DatabaseUnavailable, NotReady, problems
+from app.problems import InvalidKey, MissingKey, NotReady, problems
 from app.services import Services
 from app.version import NAME, VERSION
 
@@ -17,27 +19,26 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get(
-    "/readyz", summary="Can it do its work?", responses=problems(NotReady, DatabaseUnavailable)
-)
+@router.get("/readyz", summary="Can it do its work?", responses=problems(NotReady))
 async def readyz(request: Request) -> Readiness:
-    """Answer 200 when the nets are warm, the galleries loaded and the database reachable.
+    """Answer 200 when the nets are warm and the galleries loaded. Send traffic only then.
 
-    Send traffic only then.
+    A database that goes away later does not change that: all replicas would be taken out together,
+    though each can still search. `database` tells.
     """
     services: Services | None = getattr(request.app.state, "services", None)
-    if services is None:
+    if services is None or is_draining(request.app):
         raise NotReady("The service is starting or stopping.")
-    await services.database.ping()
-    return Readiness()
+    return Readiness(database="away" if services.database.is_away else "reachable")
 
 
-@router.get("/version", summary="What runs here?")
-async def version(services: ServicesDep) -> Version:
-    """Tell the version of the service, its embedder and where the nets run."""
+@router.get("/version", summary="What runs here?", responses=problems(MissingKey, InvalidKey))
+async def version(_caller: AnyCaller, services: ServicesDep) -> Version:
+    """Tell the version of the service, its embedders and where the nets run. Any key will do."""
     return Version(
         name=NAME,
         version=VERSION,
-        embedder=services.path.embedder.manifest.name,
+        embedder=services.embedders.default.manifest.name,
+        embedders=[EmbedderOut(**each.manifest.id._asdict()) for each in services.embedders],
         provider=services.settings.provider,
     )

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.collections.schemas import EmbedderOut
 
 
 class Health(BaseModel):
@@ -15,6 +17,9 @@ class Readiness(BaseModel):
     """The service can do its work."""
 
     status: Literal["ready"] = "ready"
+    database: Literal["reachable", "away"] = Field(
+        description="`away`: searches are answered from memory, writes are 503."
+    )
 
 
 class Version(BaseModel):
@@ -27,6 +32,7 @@ class Version(BaseModel):
                     "name": "cohort",
                     "version": "0.1.0",
                     "embedder": "mobilefacenet-192",
+                    "embedders": [{"name": "mobilefacenet-192", "sha256": "0f3a" * 16}],
                     "provider": "cpu",
                 }
             ]
@@ -35,5 +41,6 @@ class Version(BaseModel):
 
     name: str
     version: str
-    embedder: str
+    embedder: str = Field(description="Of new collections.")
+    embedders: list[EmbedderOut] = Field(description="All that run here.")
     provider: str

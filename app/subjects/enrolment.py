@@ -13,6 +13,7 @@ from fastapi import UploadFile
 
 from app.collections.schemas import DEFAULT_COLLECTION
 from app.gallery.live import LiveGallery
+from app.gallery.lookup import find_gallery, find_gallery_of
 from app.identify.service import read_image
 from app.problems import (
     CollectionNotFound,
@@ -21,6 +22,7 @@ from app.problems import (
     SubjectNotFound,
     TooManyImages,
 )
+from app.revisions import name_revision
 from app.services import Services
 from app.settings import MAX_ENROL_IMAGES
 from app.subjects import repository
@@ -29,7 +31,8 @@ from app.subjects.pictures import Rejection, Select, Verdict, prepare_picture
 from app.subjects.review import review
 from app.subjects.schemas import EnrolAnswer
 from app.subjects.service import external_id_taken
-from app.subjects.storing import NewSubject, store
+from app.subjects.storing import Also, EmbedderChanged, NewSubject, store
+from models.identifier import QueryPath
 
 
 async def enrol(
@@ -39,11 +42,14 @@ async def enrol(
     external_id: str | None,
     name: str | None,
     metadata: str | None,
+    consent_reference: str | None,
     collection: str | None,
     select: Select | None,
     allow_conflict: bool,
+    min_revision: int | None,
     services: Services,
     request_id: str,
+    also: Also | None = None,
 ) -> EnrolAnswer:
     """Enrol the faces of some pictures; on return they are durable and searchable.
 
@@ -53,11 +59,14 @@ async def enrol(
         external_id: of a new subject, as `name` and `metadata`, a JSON object.
         name: what people call it.
         metadata: whatever the client wants to keep with it.
+        consent_reference: of a new subject, where its consent is on file.
         collection: its name; the subject's own, or the default one, if not given.
         select: which face of several is meant.
         allow_conflict: enrol faces that are taken for another subject, too.
+        min_revision: of the collection, that the faces are compared with at least.
         services: the opened parts of the service.
         request_id: for the answer.
+        also: what else is written in the same transaction.
 
     Raises:
         NoFaceEnrolled: every picture was rejected; nothing is stored.
@@ -66,40 +75,73 @@ async def enrol(
     if len(images) > MAX_ENROL_IMAGES:
         raise TooManyImages(f"{len(images)} pictures; {MAX_ENROL_IMAGES} are allowed in a call.")
     if subject_id is None:
-        live = services.galleries.find_usable(collection or DEFAULT_COLLECTION)
+        live = await find_gallery(
+            services.galleries, collection or DEFAULT_COLLECTION, min_revision=min_revision
+        )
         target: NewSubject | UUID = NewSubject(
-            external_id, name, {} if metadata is None else parse_metadata(metadata)
+            external_id,
+            name,
+            {} if metadata is None else parse_metadata(metadata),
+            consent_reference,
         )
     else:
-        if (external_id, name, metadata) != (None, None, None):
+        if any(each is not None for each in (external_id, name, metadata, consent_reference)):
             raise FieldsNotAllowed(
-                "`subject_id` adds samples only; change `name`, `external_id` and `metadata` "
-                "with PATCH /subjects/{subject_id}."
+                "`subject_id` adds samples only; change `name`, `external_id`, `metadata` and "
+                "`consent_reference` with PATCH /subjects/{subject_id}."
             )
-        live = services.galleries.find_by_subject(subject_id)
+        live = await find_gallery_of(services.galleries, subject_id, min_revision=min_revision)
         if collection not in (None, live.collection_name):
             raise SubjectNotFound("No subject of this collection has this id.")
         target = subject_id
+    while True:
+        try:
+            verdicts = await _judge(images, target, live, select, allow_conflict, services)
+            answer = await store(
+                verdicts, images, target, live, services.database, services.vault, request_id, also
+            )
+            break
+        except EmbedderChanged:  # since the gallery was found: once more, by the other one
+            await services.galleries.catch_up(live.collection_id)
+            live = services.galleries.find_usable_by_id(live.collection_id)
+    name_revision(answer.revision)
+    await services.galleries.catch_up(live.collection_id, revision=answer.revision)
+    return answer
+
+
+async def _judge(
+    images: Sequence[UploadFile],
+    target: NewSubject | UUID,
+    live: LiveGallery,
+    select: Select | None,
+    allow_conflict: bool,
+    services: Services,
+) -> list[Verdict]:
+    """Prepare the faces by the embedder of a gallery, and decide which stay in.
+
+    Raises:
+        EmbedderChanged: the collection has another one by now.
+    """
+    embedder = services.embedders.of(live.embedder)
     enrolled_before = await _check_target(target, live, services)
     async with services.inference.place():
-        prepared = await _prepare(images, select, services)
+        prepared = await _prepare(images, select, embedder.path, services)
         # Taken only now: others have enrolled while the pictures were worked on.
         now = services.galleries.live_of(live.collection_id)
         if now is None:
             raise CollectionNotFound("The collection was deleted meanwhile.")
-        verdicts = await services.inference.in_thread(
+        if now.embedder != live.embedder:
+            raise EmbedderChanged
+        return await services.inference.in_thread(
             review,
             prepared,
             gallery=now.gallery,
-            prior=services.prior,
+            prior=embedder.prior,
             calibration=now.calibration,
             enrolled_before=enrolled_before,
-            known_subject=subject_id,
+            known_subject=target if isinstance(target, UUID) else None,
             allow_conflict=allow_conflict,
         )
-    answer = await store(verdicts, images, target, live, services.database, request_id)
-    await services.galleries.catch_up(live.collection_id, revision=answer.revision)
-    return answer
 
 
 async def _check_target(
@@ -119,12 +161,13 @@ async def _check_target(
 
 
 async def _prepare(
-    images: Sequence[UploadFile], select: Select | None, services: Services
+    images: Sequence[UploadFile], select: Select | None, path: QueryPath, services: Services
 ) -> list[Verdict]:
-    settings, path = services.settings, services.path
+    settings = services.settings
 
     async def fetch(image: UploadFile) -> bytes | Rejection:
         try:
+            await image.seek(0)  # it is read again where the embedder was changed meanwhile
             return await read_image(image, path.limits)
         except ImageTooLarge as problem:
             return Rejection(problem.code, problem.detail)

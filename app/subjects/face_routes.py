@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, UploadFile
 
-from app.deps import Enroller, Reader, RequestId, ServicesDep
+from app.deps import Enroller, FromMemory, Reader, RequestId, ServicesDep
 from app.problems import (
     IMAGE_PROBLEMS,
+    Behind,
     CollectionNotFound,
     EmbedderMismatch,
     ExternalIdTaken,
@@ -26,9 +27,10 @@ from app.problems import (
     TooManyImages,
     problems,
 )
+from app.revisions import MinRevision, describe_revision, naming_revision
 from app.settings import MAX_ENROL_IMAGES
 from app.subjects import enrolment, verify
-from app.subjects.metadata import SubjectText
+from app.subjects.metadata import ConsentReference, SubjectText
 from app.subjects.pictures import Select
 from app.subjects.schemas import EnrolAnswer, EnrolProblem, VerifyAnswer
 
@@ -42,11 +44,15 @@ _ENROL_PROBLEMS = problems(
     FieldsNotAllowed,
     TooManyImages,
     NoFaceEnrolled,
+    Behind,
     Overloaded,
 )
 _ENROL_PROBLEMS[NoFaceEnrolled.status]["model"] = EnrolProblem
 
-router = APIRouter(responses=problems(MissingKey, InvalidKey, MissingScope))
+router = APIRouter(
+    dependencies=[Depends(naming_revision)],
+    responses=problems(MissingKey, InvalidKey, MissingScope),
+)
 
 SelectField = Annotated[
     Select | None,
@@ -59,7 +65,7 @@ SelectField = Annotated[
     status_code=201,
     tags=["subjects"],
     summary="Enrol a subject, or add samples to one",
-    responses=_ENROL_PROBLEMS,
+    responses=_ENROL_PROBLEMS | describe_revision(201),
 )
 async def enroll(
     _caller: Enroller,
@@ -79,6 +85,10 @@ async def enroll(
     metadata: Annotated[
         str | None, Form(description="A JSON object of yours, at most 16 KiB and 32 levels deep.")
     ] = None,
+    consent_reference: Annotated[
+        ConsentReference | None,
+        Form(description="Where the subject's consent is on file, in your own words."),
+    ] = None,
     collection: Annotated[
         str | None,
         Form(description="Which collection; `default` unless `subject_id` says another one."),
@@ -86,20 +96,21 @@ async def enroll(
     subject_id: Annotated[
         UUID | None,
         Form(
-            description="A known subject to add samples to. It keeps its name, external id and "
-            "metadata: change those with PATCH."
+            description="A known subject to add samples to. It keeps its name, external id, "
+            "metadata and consent reference: change those with PATCH."
         ),
     ] = None,
     select: SelectField = None,
     allow_conflict: Annotated[
         bool, Form(description="Enrol faces that are taken for another subject, too.")
     ] = False,
+    min_revision: MinRevision = None,
 ) -> EnrolAnswer:
     """Make a subject of some pictures, or add samples to a known one. Scope `enroll`.
 
     Each picture gives one sample, or is rejected with a reason; one accepted picture is enough
     for 201. Then the subject is durable, and found by every search from now on. The pictures are
-    not kept.
+    not kept, unless the collection says `keep_pictures`.
     """
     return await enrolment.enrol(
         images=images,
@@ -107,9 +118,11 @@ async def enroll(
         external_id=external_id,
         name=name,
         metadata=metadata,
+        consent_reference=consent_reference,
         collection=collection,
         select=select,
         allow_conflict=allow_conflict,
+        min_revision=min_revision,
         services=services,
         request_id=request_id,
     )
@@ -119,7 +132,10 @@ async def enroll(
     "/verify",
     tags=["identify"],
     summary="Say whether two faces are of one person",
-    responses=problems(
+    dependencies=[FromMemory],
+    responses=describe_revision(200)
+    | problems(
+        Behind,
         SubjectNotFound,
         NoSamples,
         EmbedderMismatch,
@@ -148,6 +164,7 @@ async def verify_faces(
             description="At most this share of pairs of strangers may be a match.",
         ),
     ] = 1e-3,
+    min_revision: MinRevision = None,
 ) -> VerifyAnswer:
     """Compare the faces of two pictures, or a picture's with a subject's. Scope `identify`.
 
@@ -168,6 +185,7 @@ async def verify_faces(
             subject_id=subject_id,
             select=select,
             max_fmr=max_fmr,
+            min_revision=min_revision,
             services=services,
             request_id=request_id,
         )

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from app.problems import InvalidMetadata
 
@@ -19,10 +19,17 @@ def _without_nul(text: str) -> str:
     return text
 
 
+_NO_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
+
 SubjectText = Annotated[
-    str, StringConstraints(min_length=1, max_length=256), AfterValidator(_without_nul)
+    str, StringConstraints(min_length=1, max_length=256), AfterValidator(_without_nul), _NO_NUL
 ]
 """A name or an external id. Postgres can't hold U+0000; 256 characters fit into an index."""
+
+ConsentReference = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul), _NO_NUL
+]
+"""Where a subject's consent is on file, such as a number of a contract: free text."""
 
 
 def parse_metadata(text: str) -> dict[str, Any]:

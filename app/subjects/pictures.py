@@ -37,6 +37,8 @@ class PreparedFace:
     """(d,) of unit length."""
     variants: tuple[tuple[DegradedKind, Floats], ...]
     """Templates, (d,) each, of degraded copies."""
+    picture: bytes
+    """The upload itself: stored only where the collection keeps pictures."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def prepare_picture(
         variants=tuple(
             (copy.kind, template) for copy, template in zip(copies, templates[1:], strict=True)
         ),
+        picture=data,
     )
 
 

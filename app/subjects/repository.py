@@ -10,11 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.encryption.contents import SAMPLE, VARIANT
 from app.gallery.repository import TEMPLATE_DTYPE
 from app.paging import Position
 from app.subjects.pictures import PreparedFace
-from app.tables import CollectionRow, SampleRow, SubjectRow, VariantRow
+from app.tables import CollectionRow, PictureRow, SampleRow, SubjectRow, VariantRow
 from models.arrays import Floats
+from vault.vault import Vault
 
 
 class StoredSubject(NamedTuple):
@@ -32,6 +34,7 @@ class StoredSample(NamedTuple):
     quality_score: float
     quality_reasons: list[str]
     created_at: datetime
+    picture_kept: bool
 
 
 def _subjects() -> Select[SubjectRow, str, int]:
@@ -110,11 +113,18 @@ async def insert_subject(
     external_id: str | None,
     name: str | None,
     metadata: dict[str, Any],
+    consent_reference: str | None,
 ) -> UUID | None:
     """Make a subject; None if the external id is taken. Waits for one who is just taking it."""
     return await session.scalar(
         insert(SubjectRow)
-        .values(collection_id=collection_id, external_id=external_id, name=name, metadata_=metadata)
+        .values(
+            collection_id=collection_id,
+            external_id=external_id,
+            name=name,
+            metadata_=metadata,
+            consent_reference=consent_reference,
+        )
         .on_conflict_do_nothing(index_elements=[SubjectRow.collection_id, SubjectRow.external_id])
         .returning(SubjectRow.id)
     )
@@ -149,14 +159,14 @@ async def picture_hashes(session: AsyncSession, subject_id: UUID) -> set[bytes]:
 
 
 async def insert_sample(
-    session: AsyncSession, *, subject_id: UUID, face: PreparedFace
+    session: AsyncSession, vault: Vault, *, subject_id: UUID, face: PreparedFace
 ) -> UUID | None:
     """Store a face with its variants; None if the subject has a sample of this picture."""
     sample_id = await session.scalar(
         insert(SampleRow)
         .values(
             subject_id=subject_id,
-            template=to_bytes(face.template),
+            template=vault.seal(to_bytes(face.template), purpose=SAMPLE, owner=subject_id),
             picture_sha256=face.picture_sha256,
             quality_score=face.quality.score,
             quality_reasons=list(face.quality.reasons),
@@ -168,7 +178,11 @@ async def insert_sample(
         await session.execute(
             insert(VariantRow),
             [
-                {"sample_id": sample_id, "kind": kind, "template": to_bytes(template)}
+                {
+                    "sample_id": sample_id,
+                    "kind": kind,
+                    "template": vault.seal(to_bytes(template), purpose=VARIANT, owner=sample_id),
+                }
                 for kind, template in face.variants
             ],
         )
@@ -183,7 +197,9 @@ async def list_samples(session: AsyncSession, subject_id: UUID) -> list[StoredSa
             SampleRow.quality_score,
             SampleRow.quality_reasons,
             SampleRow.created_at,
+            PictureRow.sample_id.is_not(None),
         )
+        .outerjoin(PictureRow, PictureRow.sample_id == SampleRow.id)
         .where(SampleRow.subject_id == subject_id)
         .order_by(SampleRow.created_at, SampleRow.id)
     )
@@ -201,5 +217,5 @@ async def delete_sample(session: AsyncSession, *, subject_id: UUID, sample_id: U
 
 
 def to_bytes(template: Floats) -> bytes:
-    """Write a template as it is stored: float32, little-endian."""
+    """Write a template as it is sealed: float32, little-endian."""
     return template.astype(TEMPLATE_DTYPE).tobytes()

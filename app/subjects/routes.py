@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from app.collections.schemas import DEFAULT_COLLECTION
 from app.deps import Enroller, Reader, ServicesDep
@@ -20,6 +20,7 @@ from app.problems import (
     SubjectNotFound,
     problems,
 )
+from app.revisions import describe_revision, naming_revision
 from app.subjects import service
 from app.subjects.metadata import SubjectText
 from app.subjects.schemas import SubjectChange, SubjectPage, SubjectWithSamples
@@ -27,6 +28,7 @@ from app.subjects.schemas import SubjectChange, SubjectPage, SubjectWithSamples
 router = APIRouter(
     prefix="/subjects",
     tags=["subjects"],
+    dependencies=[Depends(naming_revision)],
     responses=problems(MissingKey, InvalidKey, MissingScope),
 )
 
@@ -42,6 +44,7 @@ _DELETED: dict[int | str, dict[str, Any]] = {
                 "description": "The receipt's id.",
                 "schema": {"type": "string", "format": "uuid"},
             },
+            **describe_revision(204)[204]["headers"],
         },
     }
 }
@@ -101,12 +104,16 @@ async def get_subject(
 @router.patch(
     "/{subject_id}",
     summary="Change a subject",
-    responses=problems(SubjectNotFound, ExternalIdTaken, InvalidRequest, InvalidMetadata),
+    responses=problems(SubjectNotFound, ExternalIdTaken, InvalidRequest, InvalidMetadata)
+    | describe_revision(200),
 )
 async def update_subject(
     _caller: Enroller, services: ServicesDep, subject_id: SubjectId, change: SubjectChange
 ) -> SubjectWithSamples:
-    """Change a subject's name, external id or metadata; what is not sent stays. Scope `enroll`."""
+    """Change what a subject is called and what is noted of it; what is not sent stays.
+
+    Scope `enroll`.
+    """
     return await service.update_subject(
         subject_id=subject_id,
         change=change,
@@ -135,15 +142,14 @@ async def delete_subject(
         galleries=services.galleries,
         holds=services.bundles.files.holds,
     )
-    response.headers["Location"] = f"/admin/erasures/{erasure_id}"
-    response.headers["Cohort-Erasure"] = str(erasure_id)
+    response.headers.update(service.receipt_headers(erasure_id))
 
 
 @router.delete(
     "/{subject_id}/samples/{sample_id}",
     status_code=204,
     summary="Delete a sample",
-    responses=problems(SubjectNotFound, SampleNotFound, InvalidRequest),
+    responses=problems(SubjectNotFound, SampleNotFound, InvalidRequest) | describe_revision(204),
 )
 async def delete_sample(
     _caller: Enroller,

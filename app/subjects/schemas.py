@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.identify.schemas import Box, QualityOut
 from app.problems import ProblemDocument
-from app.subjects.metadata import SubjectText
+from app.subjects.metadata import ConsentReference, SubjectText
 
 _SUBJECT: dict[str, JsonValue] = {
     "subject_id": "5e0f8d0a-7a57-4f0e-9d3b-3b8a3f8f6f50",
     "external_id": "p-44",
     "name": "Barack Obama",
     "metadata": {"office": 44},
+    "consent_reference": "contract 2026-0117, section 4",
     "collection": "default",
     "sample_count": 1,
     "created_at": "2026-01-20T12:00:00.123456Z",
@@ -28,17 +29,21 @@ class SubjectOut(BaseModel):
     external_id: str | None = Field(description="Your own id; unique in the collection.")
     name: str | None
     metadata: dict[str, Any] = Field(description="Yours; given back as it is.")
+    consent_reference: str | None = Field(
+        description="Where the subject's consent is on file, in your own words."
+    )
     collection: str
     sample_count: int
     created_at: datetime
 
 
 class SampleOut(BaseModel):
-    """An enrolled face; its picture is not kept."""
+    """An enrolled face."""
 
     sample_id: UUID
     quality: QualityOut
     created_at: datetime
+    picture_kept: bool = Field(description="Whether `.../samples/{sample_id}/picture` gives it.")
 
 
 class SubjectWithSamples(SubjectOut):
@@ -54,6 +59,7 @@ class SubjectWithSamples(SubjectOut):
                             "sample_id": "0b7e64a3-5a0c-49d8-8a60-8a4f2c6dd0ab",
                             "quality": {"score": 0.93, "reasons": []},
                             "created_at": "2026-01-20T12:00:00.123456Z",
+                            "picture_kept": False,
                         }
                     ]
                 }
@@ -88,6 +94,7 @@ class SubjectChange(BaseModel):
     metadata: dict[str, Any] | None = Field(
         None, description="Replaces all of it; null empties it."
     )
+    consent_reference: ConsentReference | None = Field(None, description="Null takes it away.")
 
 
 class AcceptedImage(BaseModel):

@@ -7,13 +7,18 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit.facts import note
 from app.database import Database
+from app.erasures.repository import delete_reports
 from app.erasures.service import Holds, write_receipt
+from app.gallery.lookup import find_collection_id
 from app.gallery.repository import ChangeKind, lock_collection, record_change
 from app.gallery.service import Galleries
+from app.idempotency.claim import keep_answer
 from app.identify.schemas import QualityOut
 from app.paging import Position, read_cursor, write_cursor
 from app.problems import ExternalIdTaken, FeedbackNotFound, SampleNotFound, SubjectNotFound
+from app.revisions import name_revision
 from app.subjects import repository
 from app.subjects.metadata import check_metadata
 from app.subjects.repository import StoredSubject
@@ -43,7 +48,7 @@ async def list_subjects(
         CollectionNotFound: there is no such collection.
         InvalidCursor: the cursor is not from an earlier page.
     """
-    collection_id = galleries.find(collection).collection_id
+    collection_id = await find_collection_id(galleries, collection)
     after = None if cursor is None else read_cursor(cursor)
     async with database.snapshot() as session:
         # One more than is shown tells whether there are more.
@@ -76,7 +81,7 @@ async def get_subject(*, subject_id: UUID, database: Database) -> SubjectWithSam
 async def update_subject(
     *, subject_id: UUID, change: SubjectChange, database: Database, galleries: Galleries
 ) -> SubjectWithSamples:
-    """Change a subject's name, external id or metadata; answers show it from now on.
+    """Change what a subject is called and what is noted of it; answers show it from now on.
 
     Raises:
         SubjectNotFound: there is no such subject.
@@ -93,9 +98,13 @@ async def update_subject(
             row.name = change.name
         if "metadata" in sent:
             row.metadata_ = change.metadata or {}
+        if "consent_reference" in sent:
+            row.consent_reference = change.consent_reference
         await session.flush()
         shown = await _show_with_samples(session, subject_id)
         revision = await _record(session, row, "subject_updated")
+        keep_answer(shown, status=200, revision=revision, subject_id=subject_id)
+    name_revision(revision)
     await galleries.catch_up(row.collection_id, revision=revision)
     return shown
 
@@ -114,13 +123,31 @@ async def delete_subject(
         SubjectNotFound: there is no such subject.
     """
     async with changing(subject_id, database, galleries) as (session, row):
-        erasure_id = await write_receipt(
-            session, collection_id=row.collection_id, subject_id=subject_id, holds=holds
-        )
-        await repository.delete_subject(session, subject_id)
-        revision = await _record(session, row, "subject_deleted")
+        erasure_id, revision = await erase(session, row, holds)
+        keep_answer(None, status=204, revision=revision, headers=receipt_headers(erasure_id))
+    name_revision(revision)
     await galleries.catch_up(row.collection_id, revision=revision)
     return erasure_id
+
+
+def receipt_headers(erasure_id: UUID) -> dict[str, str]:
+    """Name the receipt of an erasure in an answer."""
+    return {"Location": f"/admin/erasures/{erasure_id}", "Cohort-Erasure": str(erasure_id)}
+
+
+async def erase(session: AsyncSession, row: SubjectRow, holds: Holds) -> tuple[UUID, int]:
+    """Erase a locked subject with all that is kept of it, as the last act of the transaction.
+
+    Returns:
+        Id of the receipt, and the collection's revision without the subject.
+    """
+    erasure_id = await write_receipt(
+        session, collection_id=row.collection_id, subject_id=row.id, holds=holds
+    )
+    await delete_reports(session, collection_id=row.collection_id, subject_id=row.id)
+    await repository.delete_subject(session, row.id)
+    note(outcome="deleted")
+    return erasure_id, await _record(session, row, "subject_deleted")
 
 
 async def delete_sample(
@@ -135,6 +162,8 @@ async def delete_sample(
         if not await repository.delete_sample(session, subject_id=subject_id, sample_id=sample_id):
             raise SampleNotFound("The subject has no sample of this id.")
         revision = await _record(session, row, "sample_deleted")
+        keep_answer(None, status=204, revision=revision)
+    name_revision(revision)
     await galleries.catch_up(row.collection_id, revision=revision)
 
 
@@ -150,6 +179,7 @@ def _fields_of(stored: StoredSubject) -> dict[str, Any]:
         "external_id": row.external_id,
         "name": row.name,
         "metadata": row.metadata_,
+        "consent_reference": row.consent_reference,
         "collection": stored.collection,
         "sample_count": stored.sample_count,
         "created_at": row.created_at,
@@ -160,6 +190,7 @@ async def _show_with_samples(session: AsyncSession, subject_id: UUID) -> Subject
     stored = await repository.find_subject(session, subject_id)
     if stored is None:
         raise SubjectNotFound("No subject has this id.")
+    note(collection_id=stored.row.collection_id)
     samples = [
         SampleOut(
             sample_id=sample.sample_id,
@@ -167,6 +198,7 @@ async def _show_with_samples(session: AsyncSession, subject_id: UUID) -> Subject
                 score=round(sample.quality_score, 4), reasons=sample.quality_reasons
             ),
             created_at=sample.created_at,
+            picture_kept=sample.picture_kept,
         )
         for sample in await repository.list_samples(session, subject_id)
     ]
@@ -184,7 +216,7 @@ async def changing(
     """
     try:
         async with database.transaction() as session:
-            yield session, await _lock(session, subject_id)
+            yield session, await lock_with_collection(session, subject_id)
     except (SubjectNotFound, SampleNotFound, FeedbackNotFound):
         # Whoever is told that it is gone must not find it: another process has deleted it, or
         # this one without having been able to tell the gallery.
@@ -192,13 +224,19 @@ async def changing(
         raise
 
 
-async def _lock(session: AsyncSession, subject_id: UUID) -> SubjectRow:
+async def lock_with_collection(session: AsyncSession, subject_id: UUID) -> SubjectRow:
+    """Keep others from changing a subject, and from deleting its collection, until the end.
+
+    Raises:
+        SubjectNotFound: there is no such subject.
+    """
     # The collection first, as everybody who takes both: whoever deletes it has it when the turn
     # comes to its subjects.
     collection_id = await repository.collection_of(session, subject_id)
     if collection_id is not None and await lock_collection(session, collection_id):
         row = await repository.lock_subject(session, subject_id)
         if row is not None:
+            note(collection_id=collection_id, subject_ids=[subject_id], outcome="changed")
             return row
     raise SubjectNotFound("No subject has this id.")
 

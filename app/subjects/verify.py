@@ -6,8 +6,12 @@ from uuid import UUID
 import numpy as np
 from fastapi import UploadFile
 
+from app.audit.facts import note
+from app.embedders.running import RunningEmbedder
+from app.gallery.lookup import find_gallery_of
 from app.identify.service import read_image
 from app.problems import IMAGE_PROBLEMS, MultipleFaces, NoFace, NoSamples
+from app.revisions import name_revision
 from app.services import Services
 from app.subjects.pictures import SEVERAL_FACES, Select, choose_face
 from app.subjects.schemas import VerifyAnswer
@@ -28,9 +32,10 @@ async def verify_images(
     request_id: str,
 ) -> VerifyAnswer:
     """Compare the faces of two pictures, given by the names of their fields."""
-    first, second = await _embed_images(images, select, services)
+    embedder = services.embedders.default
+    first, second = await _embed_images(images, select, embedder, services)
     score = float(np.clip(first @ second, -1, 1))
-    return _answer(score, max_fmr, services, request_id)
+    return _answer(score, max_fmr, embedder, request_id)
 
 
 async def verify_subject(
@@ -39,33 +44,40 @@ async def verify_subject(
     subject_id: UUID,
     select: Select | None,
     max_fmr: float,
+    min_revision: int | None,
     services: Services,
     request_id: str,
 ) -> VerifyAnswer:
     """Compare the face of a picture with a subject: with its class mean and its best sample.
 
     Raises:
-        SubjectNotFound, EmbedderMismatch: see `Galleries.find_by_subject`.
+        SubjectNotFound, EmbedderMismatch, Behind: see `find_gallery_of`.
         NoSamples: all samples of the subject were deleted.
     """
-    live = services.galleries.find_by_subject(subject_id)
+    live = await find_gallery_of(services.galleries, subject_id, min_revision=min_revision)
     try:
         templates = live.gallery.templates_of(subject_id)
     except KeyError:
         raise NoSamples("Enrol the subject first: it has no samples.") from None
-    (probe,) = await _embed_images({"image": image}, select, services)
-    return _answer(_subject_score(probe, templates), max_fmr, services, request_id)
+    note(subject_ids=[subject_id])
+    name_revision(live.gallery.revision)
+    embedder = services.embedders.of(live.embedder)
+    (probe,) = await _embed_images({"image": image}, select, embedder, services)
+    return _answer(_subject_score(probe, templates), max_fmr, embedder, request_id)
 
 
 async def _embed_images(
-    images: dict[str, UploadFile], select: Select | None, services: Services
+    images: dict[str, UploadFile],
+    select: Select | None,
+    embedder: RunningEmbedder,
+    services: Services,
 ) -> list[Floats]:
     async def fetch(field: str, image: UploadFile) -> tuple[str, bytes]:
-        return field, await read_image(image, services.path.limits)
+        return field, await read_image(image, embedder.path.limits)
 
     def work(fetched: tuple[str, bytes]) -> Floats:
         field, data = fetched
-        return _embed_one_face(services.path, data, field=field, select=select)
+        return _embed_one_face(embedder.path, data, field=field, select=select)
 
     fetches = [partial(fetch, field, image) for field, image in images.items()]
     async with services.inference.place():
@@ -103,13 +115,16 @@ def _subject_score(probe: Floats, templates: Floats) -> float:
     return float(np.clip(fused, -1, 1))
 
 
-def _answer(score: float, max_fmr: float, services: Services, request_id: str) -> VerifyAnswer:
-    threshold = services.prior.threshold_for_fmr(max_fmr)
+def _answer(
+    score: float, max_fmr: float, embedder: RunningEmbedder, request_id: str
+) -> VerifyAnswer:
+    threshold = embedder.prior.threshold_for_fmr(max_fmr)
+    note(outcome="match" if score >= threshold else "no_match")
     return VerifyAnswer(
         match=score >= threshold,
         score=round(score, 6),
         threshold=round(threshold, 6),
         max_fmr=max_fmr,
-        embedder=services.path.embedder.manifest.name,
+        embedder=embedder.manifest.name,
         request_id=request_id,
     )

@@ -52,8 +52,8 @@ def database_url(postgres: EmbeddedPostgres) -> str:
     """A migrated, empty database."""
     with psycopg.connect(postgres.url) as connection:
         connection.execute(
-            "TRUNCATE collections, api_keys, erasures, secrets, data_keys, audit, idempotency"
-            " CASCADE"
+            "TRUNCATE collections, former_names, api_keys, erasures, secrets, data_keys, audit,"
+            " idempotency CASCADE"
         )
     return postgres.url
 

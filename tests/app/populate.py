@@ -6,6 +6,7 @@ import numpy as np
 import psycopg
 
 from models.arrays import Floats
+from vault.vault import Vault
 
 NAMESPACE = UUID("9d6c2c3e-7d5f-4a3c-9a53-0d0f6f8f2b11")
 SPREAD = 0.6
@@ -25,6 +26,7 @@ def drawn_templates(subjects: int, samples: int, *, dimension: int, seed: int) -
 
 def populate(
     database_url: str,
+    vault: Vault,
     *,
     subjects: int,
     samples: int,
@@ -60,7 +62,12 @@ def populate(
                 "INSERT INTO samples (id, subject_id, template, picture_sha256, quality_score,"
                 " quality_reasons) VALUES (%s, %s, %s, %s, 0.9, '{}')",
                 [
-                    [uuid5(subject_id, str(place)), subject_id, each.tobytes(), bytes([place])]
+                    [
+                        uuid5(subject_id, str(place)),
+                        subject_id,
+                        vault.seal(each.tobytes(), purpose="sample", owner=subject_id),
+                        bytes([place]),
+                    ]
                     for place, each in enumerate(templates[number])
                 ],
             )

@@ -38,6 +38,21 @@ async def test_a_full_queue_refuses_and_then_takes_again(inference: Inference) -
     assert await inference.run(gate.is_set)
 
 
+async def test_a_longer_queue_asks_for_more_patience() -> None:
+    inference = Inference(workers=1, queue_limit=19, threads=1)
+    for _ in range(5):
+        await inference.run(threading.Event().wait, 0.2)
+    gate = threading.Event()
+    waiting = [asyncio.create_task(inference.run(gate.wait, 10)) for _ in range(20)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as caught:
+        await inference.run(gate.is_set)
+    assert caught.value.headers["Retry-After"] in ("4", "5")  # 20 requests of 0.2 s and a little
+    gate.set()
+    await asyncio.gather(*waiting)
+    inference.close()
+
+
 async def test_a_place_is_given_back_after_an_error(inference: Inference) -> None:
     for _ in range(10):
         with pytest.raises(ZeroDivisionError):

@@ -2,7 +2,6 @@ import asyncio
 import dataclasses
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,10 +43,10 @@ def test_every_operation_teaches_and_names_its_errors() -> None:
                 if int(status) >= 400:
                     assert response["content"].keys() == {"application/problem+json"}, path
                     assert response["content"]["application/problem+json"]["examples"], path
-                pages = {"text/html", "text/event-stream"} & response.get("content", {}).keys()
+                others = response.get("content", {}).keys() - {"application/json"}
                 if (
                     status in ("200", "201", "202")
-                    and not pages
+                    and not others
                     and operation["tags"] != ["operations"]
                 ):
                     reference = response["content"]["application/json"]["schema"]["$ref"]
@@ -59,9 +58,12 @@ def test_the_problems_that_no_route_names_are_declared() -> None:
     document = openapi_document()
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert {"413", "500"} <= operation["responses"].keys(), path
-            assert ("400" in operation["responses"]) == ("requestBody" in operation), path
+            assert {"408", "413", "415", "500"} <= operation["responses"].keys(), path
+            if "requestBody" in operation:
+                malformed = operation["responses"]["400"]
+                assert "`malformed_request`" in malformed["description"], path
             if "security" in operation:
+                assert "429" in operation["responses"], path
                 unavailable = operation["responses"]["503"]
                 assert "`database_unavailable`" in unavailable["description"], path
     refused = document["paths"]["/enroll"]["post"]["responses"]["422"]
@@ -76,7 +78,10 @@ async def test_before_its_start_it_is_not_ready(settings: Settings, query_path: 
         before = await client.get("/readyz")
         assert (before.status_code, before.json()["code"]) == (503, "not_ready")
         async with app.router.lifespan_context(app):
-            assert (await client.get("/readyz")).json() == {"status": "ready"}
+            assert (await client.get("/readyz")).json() == {
+                "status": "ready",
+                "database": "reachable",
+            }
         after = await client.get("/readyz")
         assert (after.status_code, after.json()["code"]) == (503, "not_ready")
 
@@ -150,7 +155,7 @@ async def test_another_embedder_leaves_a_collection_readable_but_not_usable(
         ):
             refused = await client.post(path, files=files, data=data)
             assert (refused.status_code, refused.json()["code"]) == (409, "embedder_mismatch")
-            assert refused.json()["running_embedder"]["name"] == "another"
+            assert refused.json()["running_embedders"][0]["name"] == "another"
         assert (await client.get(f"/subjects/{subject['subject_id']}")).status_code == 200
         await client.post("/collections", json={"name": "new"})
         made = await client.post("/enroll", files=face, data={"collection": "new"})
@@ -184,19 +189,6 @@ def test_the_service_needs_no_heavy_imports() -> None:
         env=os.environ | {"PYTHONWARNINGS": "default"},
     )
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("page", ["/docs", "/redoc"])
-async def test_the_documentation_pages_load_nothing_from_elsewhere(
-    client: AsyncClient, page: str
-) -> None:
-    html = (await client.get(page, headers={"Authorization": ""})).text
-    loaded = re.findall(r'(?:src|href)="([^"]+)"', html)
-    assert loaded
-    for address in loaded:
-        assert address.startswith("/"), address
-        answer = await client.get(address, headers={"Authorization": ""})
-        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(

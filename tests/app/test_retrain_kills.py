@@ -14,8 +14,10 @@ import psutil
 import pytest
 
 from app.embedded_postgres import EmbeddedPostgres
+from benchmarks.vaults import made_vault
 from tests.app.populate import populate
 from tests.app.test_durability import PICTURES, ROOT, Service, enrol, free_port
+from vault.master import read_key_file
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -43,7 +45,15 @@ def service() -> Iterator[Service]:
 def add_subjects(service: Service, *, subjects: int, seed: int) -> None:
     """Add made-up subjects behind the service's back; it sees them within a second."""
     server = EmbeddedPostgres.start(service.data / "postgres")
-    populate(server.url, subjects=subjects, samples=SAMPLES, dimension=DIMENSION, seed=seed)
+    master_key = read_key_file(service.data / "encryption.key")
+    populate(
+        server.url,
+        made_vault(server.url, master_key),
+        subjects=subjects,
+        samples=SAMPLES,
+        dimension=DIMENSION,
+        seed=seed,
+    )
     server.stop()
 
 

@@ -56,6 +56,41 @@ def test_a_database_url_that_is_none_is_refused_without_its_password(
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [("database_url", "postgresql://u:secret@h/d"), ("redis_url", "redis://:secret@h/0")],
+)
+def test_addresses_can_be_read_from_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, url: str
+) -> None:
+    file = tmp_path / "address"
+    file.write_text(f"{url}\n")
+    variable = f"COHORT_{name.upper()}"
+    monkeypatch.setenv(f"{variable}_FILE", str(file))
+    settings = Settings()
+    assert getattr(settings, name).get_secret_value() == url
+    assert "secret" not in repr(settings)
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(ValidationError, match="one of them is wanted") as caught:
+        Settings()
+    assert "secret" not in str(caught.value)
+    monkeypatch.delenv(variable)
+    for content in (b"\xff", None):
+        file.unlink() if content is None else file.write_bytes(content)
+        with pytest.raises(ValidationError, match="can't be read"):
+            Settings()
+
+
+def test_an_address_from_a_file_is_checked_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "address").write_text("mysql://u:secret@h/d")
+    monkeypatch.setenv("COHORT_DATABASE_URL_FILE", str(tmp_path / "address"))
+    with pytest.raises(ValidationError, match="should be postgresql://") as caught:
+        Settings()
+    assert "secret" not in str(caught.value)
+
+
 def test_wrong_values_and_changes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError):
         setattr(Settings(), "log_level", "DEBUG")  # noqa: B010  (mypy knows that it can't be)

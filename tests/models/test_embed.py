@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +171,18 @@ def test_a_net_that_is_not_as_its_manifest_says_is_refused(
     with pytest.raises(ManifestInvalid, match=message) as caught:
         Embedder.open(manifest)
     assert str(manifest.file) in str(caught.value)
+
+
+def test_templates_are_the_same_whoever_shares_the_run(
+    default_manifest: EmbedderManifest,
+) -> None:
+    alone = Embedder.open(default_manifest)
+    sharing = Embedder.open(default_manifest, batch_limit=8)
+    crops = noise(24, default_manifest.side_px)
+    # Calls of one to three faces, from eight threads.
+    ends = np.cumsum([1, 2, 3] * 4)
+    calls = np.split(crops, ends[:-1])
+    with ThreadPoolExecutor(8) as pool:
+        shared = np.concatenate(list(pool.map(partial(embed, sharing), calls)))
+    cosines = (shared * embed(alone, crops)).sum(axis=1)
+    np.testing.assert_allclose(cosines, 1, atol=1e-5)

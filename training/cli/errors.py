@@ -49,9 +49,11 @@ def _expected() -> tuple[type[Exception], ...]:
     from training.run.refused import RunRefused
     from training.stores.format import StoreInvalid
     from training.stores.shards import OtherPlan
+    from vault.master import MasterKeyInvalid
 
     errors: list[type[Exception]] = [
         *(BundleInvalid, CalibrationInvalid, GalleryUnusable, IndexLossy, ManifestInvalid),
+        MasterKeyInvalid,
         *(NetInvalid, OtherPlan, PicturesUnusable, ProviderMissing, RunRefused, StoreInvalid),
     ]
     # These need torch; where their modules are not imported, nobody has raised them.

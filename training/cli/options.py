@@ -29,7 +29,7 @@ Collection = Annotated[
     str | None,
     typer.Option(
         help="Train on the templates of this collection of the service whose database "
-        "COHORT_DATABASE_URL names."
+        "COHORT_DATABASE_URL names; COHORT_ENCRYPTION_KEY_FILE names the file of its key."
     ),
 ]
 MinImages = Annotated[

@@ -10,6 +10,7 @@ import typer
 from models.weights import DEFAULT_EMBEDDER
 from training.cli.options import EmbedderManifest, Seed, TargetSize
 from training.cli.work import DATABASE_URL
+from vault.master import key_of_environment
 
 
 def retrain(
@@ -33,8 +34,9 @@ def retrain(
 ) -> None:
     """Train a collection anew and compare the result with the bundle that is served.
 
-    COHORT_DATABASE_URL names the service's database. Subnets whose classes have hardly changed are
-    taken over from --active. How far it is goes to stdout, one JSON object a line.
+    COHORT_DATABASE_URL names the service's database, COHORT_ENCRYPTION_KEY_FILE the file of the
+    key that it encrypts with (or COHORT_ENCRYPTION_KEY holds it). Subnets whose classes have hardly
+    changed are taken over from --active. How far it is goes to stdout, one JSON object a line.
     """
     from training.retraining.progress import Stages
     from training.retraining.retrain import Wanted
@@ -46,6 +48,7 @@ def retrain(
     wanted = Wanted(
         collection=collection_id,
         database_url=os.environ[DATABASE_URL],
+        master_key=key_of_environment(os.environ),
         embedder=embedder,
         active=active,
         full=full,

@@ -27,8 +27,10 @@ def source_of(
 
     Raises:
         typer.BadParameter: too much was said, or the database was not.
+        MasterKeyInvalid: the key of its templates was not said, or is none.
     """
     from training.run.sources import Gallery, Pictures
+    from vault.master import key_of_environment
 
     if images is not None and collection is not None:
         raise typer.BadParameter("--images and --collection exclude each other")
@@ -38,7 +40,8 @@ def source_of(
         return None
     if not os.environ.get(DATABASE_URL):
         raise typer.BadParameter(f"{DATABASE_URL} must say where the database is")
-    return Gallery(collection, os.environ[DATABASE_URL], embedder)
+    master_key = key_of_environment(os.environ)
+    return Gallery(collection, os.environ[DATABASE_URL], master_key, embedder)
 
 
 @contextmanager

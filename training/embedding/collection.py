@@ -17,6 +17,8 @@ from training.embedding.listing import FEWEST_SUBJECTS, counted_subjects
 from training.embedding.negatives import Negatives
 from training.stores.format import EmbedderIdentity, Kind
 from training.stores.writer import Batch
+from vault.master import MasterKeyInvalid, unwrap_all
+from vault.vault import OVERHEAD_BYTES, SealBroken, UnknownDataKey, Vault
 
 BATCH_ROWS = 8192
 
@@ -31,32 +33,29 @@ _TEMPLATES = """
     JOIN variants ON variants.sample_id = samples.id
     WHERE subjects.collection_id = %(collection)s
     UNION ALL
-    (SELECT DISTINCT ON (feedback.subject_id, feedback.template)
-        feedback.subject_id, feedback.id, -1, feedback.template, 1
+    SELECT feedback.subject_id, feedback.id, -1, feedback.template, 1
     FROM feedback
     WHERE feedback.collection_id = %(collection)s AND feedback.verdict = 'confirmed'
         AND EXISTS (SELECT FROM samples WHERE samples.subject_id = feedback.subject_id)
         AND feedback.id <> ALL(%(enrolled)s)
-    ORDER BY feedback.subject_id, feedback.template, feedback.id)
     ORDER BY 1, 2, 3
 """
 """Each sample, then its variants, whose numbers begin at 1; confirmed probes have -1. A picture
 that was confirmed and enrolled, too, counts as a sample alone: it could be tested on."""
 
 _CONFIRMED = """
-    SELECT feedback.id, feedback.template, samples.template
+    SELECT feedback.subject_id, feedback.id, feedback.template, samples.id, samples.template
     FROM feedback JOIN samples ON samples.subject_id = feedback.subject_id
     WHERE feedback.collection_id = %(collection)s AND feedback.verdict = 'confirmed'
 """
 """Each confirmed probe with each sample of its subject."""
 
 _REJECTED = """
-    SELECT DISTINCT ON (feedback.subject_id, feedback.template)
-        feedback.subject_id, feedback.template, feedback.id
+    SELECT feedback.subject_id, feedback.id, feedback.template
     FROM feedback
     WHERE feedback.collection_id = %(collection)s AND feedback.verdict = 'rejected'
         AND EXISTS (SELECT FROM samples WHERE samples.subject_id = feedback.subject_id)
-    ORDER BY 1, 2, 3
+    ORDER BY 1, 2
 """
 
 
@@ -73,6 +72,21 @@ class Collection:
     embedder: EmbedderIdentity
     watermark: int
     """Its revision."""
+
+
+def open_vault(connection: Connection[Any], master_key: bytes) -> Vault:
+    """Open the data keys that the service has stored.
+
+    Raises:
+        GalleryUnusable: there is none, or they were sealed with another master key.
+    """
+    wrapped = connection.execute("SELECT id, wrapped FROM data_keys").fetchall()
+    if not wrapped:
+        raise GalleryUnusable("nothing is stored encrypted yet: start the service once")
+    try:
+        return Vault(unwrap_all(master_key, wrapped))
+    except MasterKeyInvalid as error:
+        raise GalleryUnusable(str(error)) from None
 
 
 def find_collection(connection: Connection[Any], wanted: str | UUID) -> Collection:
@@ -112,11 +126,11 @@ def dimension_of(connection: Connection[Any], collection: Collection) -> int:
             f"collection {collection.name!r} has {counted_subjects(subjects)} with samples "
             f"where at least {FEWEST_SUBJECTS} are needed"
         )
-    return int(template_bytes) // 4
+    return (int(template_bytes) - OVERHEAD_BYTES) // 4
 
 
 def template_batches(
-    connection: Connection[Any], collection: Collection, dimension: int
+    connection: Connection[Any], collection: Collection, dimension: int, vault: Vault
 ) -> Iterator[Batch]:
     """Read all rows of a collection, in the order of ids; samples are numbered as sources.
 
@@ -126,12 +140,13 @@ def template_batches(
     known, nor asked for: it is 1.
 
     Raises:
-        GalleryUnusable: a template is of another dimension.
+        GalleryUnusable: a template is of another dimension, or can't be opened.
     """
+    templates = _Templates(collection, dimension, vault)
     source = -1
     # A named cursor is the server's: the rows come in parts, however many they are.
     with connection.cursor("templates") as cursor:
-        enrolled = _enrolled_too(connection, collection, dimension)
+        enrolled = _enrolled_too(connection, collection, templates)
         cursor.execute(_TEMPLATES, {"collection": collection.id, "enrolled": enrolled})
         while rows := cursor.fetchmany(BATCH_ROWS):
             sources = []
@@ -141,7 +156,10 @@ def template_batches(
             yield Batch(
                 subject_ids=[str(subject) for subject, *_ in rows],
                 vectors=np.stack(
-                    [_template(row[1], row[3], collection, dimension) for row in rows]
+                    [
+                        templates.of(subject, row, variant, sealed)
+                        for subject, row, variant, sealed, _ in rows
+                    ]
                 ),
                 kinds=np.array(
                     [Kind.DEGRADED if row[2] else Kind.ORIGINAL for row in rows], np.uint8
@@ -152,43 +170,75 @@ def template_batches(
 
 
 def _enrolled_too(
-    connection: Connection[Any], collection: Collection, dimension: int
+    connection: Connection[Any], collection: Collection, templates: "_Templates"
 ) -> list[UUID]:
     """Confirmed probes whose picture is enrolled as well.
 
     An identification's id holds its template in half precision, so the two are only nearly equal.
     """
     found = set()
-    for each, probe, sample in connection.execute(_CONFIRMED, {"collection": collection.id}):
-        cosine = _template(each, probe, collection, dimension) @ _template(
-            each, sample, collection, dimension
+    for subject, probe_id, probe, sample_id, sample in connection.execute(
+        _CONFIRMED, {"collection": collection.id}
+    ):
+        cosine = templates.of_feedback(subject, probe_id, probe) @ templates.of_sample(
+            subject, sample_id, sample
         )
         if cosine >= SAME_TEMPLATE:
-            found.add(each)
+            found.add(probe_id)
     return sorted(found)
 
 
 def rejected_probes(
-    connection: Connection[Any], collection: Collection, dimension: int
+    connection: Connection[Any], collection: Collection, dimension: int, vault: Vault
 ) -> Negatives:
     """Read the probes of which a person has said that they are not of the subject named.
 
     Raises:
-        GalleryUnusable: a template is of another dimension.
+        GalleryUnusable: a template is of another dimension, or can't be opened.
     """
+    templates = _Templates(collection, dimension, vault)
     rows = connection.execute(_REJECTED, {"collection": collection.id}).fetchall()
     if not rows:
         return Negatives.none(dimension)
     return Negatives(
-        np.stack([_template(each, data, collection, dimension) for _, data, each in rows]),
+        np.stack([templates.of_feedback(*row) for row in rows]),
         np.array([str(subject) for subject, *_ in rows]),
     )
 
 
-def _template(row: UUID, data: bytes, collection: Collection, dimension: int) -> Floats:
-    if len(data) != 4 * dimension:
-        raise GalleryUnusable(
-            f"collection {collection.name!r}: a template of sample {row} has {len(data)} bytes, "
-            f"others {4 * dimension}"
-        )
-    return np.frombuffer(data, "<f4")
+@dataclass(frozen=True)
+class _Templates:
+    """Opens what is stored of a collection; each is (d,)."""
+
+    collection: Collection
+    dimension: int
+    vault: Vault
+
+    def of(self, subject: UUID, row: UUID, variant: int, sealed: bytes) -> Floats:
+        """Of a row of `_TEMPLATES`: a sample's, one of its variants', or a confirmed probe's."""
+        if variant < 0:
+            return self.of_feedback(subject, row, sealed)
+        if variant > 0:
+            return self._opened(row, sealed, purpose="variant", owner=row)
+        return self.of_sample(subject, row, sealed)
+
+    def of_sample(self, subject: UUID, sample: UUID, sealed: bytes) -> Floats:
+        return self._opened(sample, sealed, purpose="sample", owner=subject)
+
+    def of_feedback(self, subject: UUID, feedback: UUID, sealed: bytes) -> Floats:
+        return self._opened(feedback, sealed, purpose="feedback", owner=subject)
+
+    def _opened(self, row: UUID, sealed: bytes, *, purpose: str, owner: UUID) -> Floats:
+        try:
+            content = self.vault.open(sealed, purpose=purpose, owner=owner)
+        except (SealBroken, UnknownDataKey) as error:
+            raise GalleryUnusable(
+                f"collection {self.collection.name!r}: the template of {purpose} {row} can't be "
+                f"opened: {error}; delete that sample or feedback"
+            ) from None
+        if len(content) != 4 * self.dimension:
+            raise GalleryUnusable(
+                f"collection {self.collection.name!r}: the template of {purpose} {row} has "
+                f"{len(content)} bytes, others {4 * self.dimension}"
+            )
+        return np.frombuffer(content, "<f4")

@@ -21,6 +21,7 @@ from training.embedding.collection import (
     GalleryUnusable,
     dimension_of,
     find_collection,
+    open_vault,
     rejected_probes,
     template_batches,
 )
@@ -39,7 +40,11 @@ class GalleryUnreachable(OSError):
 
 
 def gallery_to_store(
-    database_url: str, collection: str | UUID, folder: Path, embedder: EmbedderIdentity
+    database_url: str,
+    master_key: bytes,
+    collection: str | UUID,
+    folder: Path,
+    embedder: EmbedderIdentity,
 ) -> int:
     """Write a store of the templates of one collection, and `GALLERY` beside it.
 
@@ -52,6 +57,7 @@ def gallery_to_store(
 
     Args:
         database_url: of Postgres, as the service's setting has it.
+        master_key: that the service encrypts with.
         collection: its name, or its id.
         folder: where the store will be.
         embedder: that made the templates.
@@ -60,8 +66,8 @@ def gallery_to_store(
         The watermark: the collection's revision at the moment that the store shows.
 
     Raises:
-        GalleryUnusable: there is no such collection, its templates are another embedder's or
-            damaged, or fewer than two of its subjects have samples.
+        GalleryUnusable: there is no such collection, its templates are another embedder's,
+            damaged or encrypted with another key, or fewer than two of its subjects have samples.
         GalleryUnreachable: the database can't be read.
         FileExistsError: the store was made from something else.
         StoreInvalid: a file of a store that is there, or is begun, can't be used.
@@ -70,7 +76,7 @@ def gallery_to_store(
     if folder.exists():
         return _watermark_of(folder, collection, embedder)
     with reading(database_url) as connection:
-        return _write(connection, collection, folder, embedder)
+        return _write(connection, master_key, collection, folder, embedder)
 
 
 @contextmanager
@@ -99,7 +105,11 @@ def _plain(database_url: str) -> str:
 
 
 def _write(
-    connection: Connection[Any], wanted: str | UUID, folder: Path, embedder: EmbedderIdentity
+    connection: Connection[Any],
+    master_key: bytes,
+    wanted: str | UUID,
+    folder: Path,
+    embedder: EmbedderIdentity,
 ) -> int:
     collection = find_collection(connection, wanted)
     if collection.embedder != embedder:
@@ -108,10 +118,11 @@ def _write(
             f"({collection.embedder.sha256[:12]}), not of {embedder.name} "
             f"({embedder.sha256[:12]})"
         )
+    vault = open_vault(connection, master_key)
     writer = _begin(folder, embedder, dimension_of(connection, collection), collection)
-    for batch in template_batches(connection, collection, writer.dimension):
+    for batch in template_batches(connection, collection, writer.dimension, vault):
         writer.append(batch)
-    negatives = rejected_probes(connection, collection, writer.dimension)
+    negatives = rejected_probes(connection, collection, writer.dimension, vault)
     beside = folder.with_name(NEGATIVES)
     beside.unlink(missing_ok=True)
     if len(negatives):

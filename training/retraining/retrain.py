@@ -1,6 +1,6 @@
 """A retraining from the collection's tables to a bundle that is compared with the active one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -32,7 +32,9 @@ class Wanted:
     """What is to be retrained, and how."""
 
     collection: UUID
-    database_url: str
+    database_url: str = field(repr=False)
+    master_key: bytes = field(repr=False)
+    """That the service encrypts with."""
     embedder: Path
     """Manifest of the embedder that made the collection's templates."""
     active: Path | None = None
@@ -76,7 +78,9 @@ def retrain(folder: RunFolder, wanted: Wanted, stages: Stages) -> dict[str, Any]
     settings = RunSettings().changed({"seed": seed, "target_size": wanted.target_size})
     job = Job(folder, settings, Workers(jobs=wanted.jobs))
     with stages.stage("read"):
-        watermark = gallery_to_store(wanted.database_url, wanted.collection, folder.store, embedder)
+        watermark = gallery_to_store(
+            wanted.database_url, wanted.master_key, wanted.collection, folder.store, embedder
+        )
         changes = _changes(wanted, active, watermark)
         counted = f"{len(job.store.subject_ids):,} subjects, {len(job.store):,} rows"
         stages.tell("read", 1, 1, f"{counted}, as of revision {watermark}")

@@ -4,7 +4,7 @@ It keeps records of its own beside the store, embed.json or gallery.json, by whi
 the store was made from. A store that was put in its place by hand has neither, and is as good.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ class Gallery:
     """A collection of the service."""
 
     collection: str
-    database_url: str
+    database_url: str = field(repr=False)
+    master_key: bytes = field(repr=False)
+    """That the service encrypts with."""
     embedder: Path
     """Manifest of the embedder that made its templates."""
 
@@ -111,6 +113,7 @@ def _read_gallery(folder: RunFolder, source: Gallery) -> str:
     manifest = read_manifest(source.embedder)
     revision = gallery_to_store(
         source.database_url,
+        source.master_key,
         source.collection,
         folder.store,
         EmbedderIdentity(manifest.name, manifest.sha256),

@@ -1,6 +1,7 @@
 """A service with a collection and bundles that need no training."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -28,48 +29,59 @@ def services(app: FastAPI) -> Services:
     return services
 
 
-@pytest.fixture
-async def subjects(services: Services) -> list[UUID]:
-    """Made-up subjects of the default collection, which the service has taken up."""
-    dimension = services.path.embedder.manifest.dimension
+async def take_up_subjects(services: Services) -> list[UUID]:
+    """Make subjects up in the default collection, and have the service take them up."""
     made = populate(
-        services.database.address, subjects=SUBJECTS, samples=SAMPLES, dimension=dimension
+        services.database.address,
+        services.vault,
+        subjects=SUBJECTS,
+        samples=SAMPLES,
+        dimension=services.path.embedder.manifest.dimension,
     )
     await services.galleries.refresh()
     return made
 
 
+async def publish_drawn(
+    services: Services, subjects: Sequence[UUID], folder: Path, weight_of_subnets: float
+) -> str:
+    """Publish a bundle of such subjects as a retraining does; other weights make it another one."""
+    live = services.galleries.find("default")
+    embedder = services.path.embedder.manifest
+    templates = drawn_templates(len(subjects), SAMPLES, dimension=embedder.dimension, seed=0)
+    results = folder / f"results {weight_of_subnets}"
+    watermark = live.gallery.revision
+    bundle_id = make_results(
+        results,
+        subjects,
+        templates,
+        embedder=embedder,
+        collection_id=live.collection_id,
+        watermark=watermark,
+        weight_of_subnets=weight_of_subnets,
+    )
+    fields = {
+        "id": bundle_id,
+        "watermark": watermark,
+        "classes": len(subjects),
+        "subnets": CLUSTERS,
+        "metrics": {"comparison": COMPARISON},
+        "job_id": None,
+    }
+
+    async def nothing_more(_session: object) -> None:
+        return None
+
+    await services.bundles.publish(results, live.collection_id, fields, nothing_more)
+    return bundle_id
+
+
+@pytest.fixture
+async def subjects(services: Services) -> list[UUID]:
+    return await take_up_subjects(services)
+
+
 @pytest.fixture
 def publish(services: Services, subjects: list[UUID], tmp_path: Path) -> Publish:
-    """Publish a bundle of them as a retraining does; other weights make it another one."""
-
-    async def published(weight_of_subnets: float) -> str:
-        live = services.galleries.find("default")
-        embedder = services.path.embedder.manifest
-        templates = drawn_templates(SUBJECTS, SAMPLES, dimension=embedder.dimension, seed=0)
-        folder = tmp_path / f"results {weight_of_subnets}"
-        bundle_id = make_results(
-            folder,
-            subjects,
-            templates,
-            embedder=embedder,
-            collection_id=live.collection_id,
-            watermark=SUBJECTS,
-            weight_of_subnets=weight_of_subnets,
-        )
-        fields = {
-            "id": bundle_id,
-            "watermark": SUBJECTS,
-            "classes": SUBJECTS,
-            "subnets": CLUSTERS,
-            "metrics": {"comparison": COMPARISON},
-            "job_id": None,
-        }
-
-        async def nothing_more(_session: object) -> None:
-            return None
-
-        await services.bundles.publish(folder, live.collection_id, fields, nothing_more)
-        return bundle_id
-
-    return published
+    """Publish a bundle of the made-up subjects."""
+    return partial(publish_drawn, services, subjects, tmp_path)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 
-from app.bundles.files import BUNDLE, REPORT, SUMMARY
+from app.bundles.store import BUNDLE, REPORT, SUMMARY
 from models.arrays import Floats
 from models.fusion import Fusion
 from models.zoo import EmbedderManifest

@@ -7,7 +7,7 @@ import pytest
 from app.bundles.files import BundleFiles
 from models.bundle_format import BundleInvalid
 from models.weights import DEFAULT_EMBEDDER
-from models.zoo import EmbedderManifest, read_manifest
+from models.zoo import EmbedderId, EmbedderManifest, read_manifest
 from tests.app.bundles.made import make_results
 from tests.app.populate import drawn_templates
 
@@ -21,8 +21,8 @@ def embedder() -> EmbedderManifest:
 
 
 @pytest.fixture
-def files(tmp_path: Path, embedder: EmbedderManifest) -> BundleFiles:
-    return BundleFiles(tmp_path / "bundles", embedder, subnet_memory_bytes=2**24, threads=1)
+def files(tmp_path: Path) -> BundleFiles:
+    return BundleFiles(tmp_path / "bundles", subnet_memory_bytes=2**24, threads=1)
 
 
 @pytest.fixture
@@ -33,11 +33,13 @@ def bundle_id(files: BundleFiles, tmp_path: Path, embedder: EmbedderManifest) ->
     return made
 
 
-def test_an_adopted_bundle_is_there_with_its_report(files: BundleFiles, bundle_id: str) -> None:
+def test_an_adopted_bundle_is_there_with_its_report(
+    files: BundleFiles, bundle_id: str, embedder: EmbedderManifest
+) -> None:
     there = {path.name for path in files.place(bundle_id).iterdir()}
     assert there == {"bundle", "report.html", "retraining.json"}
     assert [path.name for path in files.folder.iterdir()] == [bundle_id]
-    trained = files.open(bundle_id)
+    trained = files.open(bundle_id, embedder)
     assert trained.id == bundle_id
     assert trained.subnets.loaded_count == 2
 
@@ -60,7 +62,7 @@ def test_the_same_bundle_again_stays_as_it_is(
     again = make_results(tmp_path / "again", SUBJECTS, TEMPLATES, embedder=embedder)
     assert again == bundle_id
     files.adopt(tmp_path / "again", again)
-    assert files.open(bundle_id).id == bundle_id
+    assert files.open(bundle_id, embedder).id == bundle_id
 
 
 def test_the_same_bundle_again_takes_the_place_of_a_damaged_one(
@@ -69,7 +71,7 @@ def test_the_same_bundle_again_takes_the_place_of_a_damaged_one(
     flip_a_byte(files.bundle(bundle_id) / "class_means.f16")
     again = make_results(tmp_path / "again", SUBJECTS, TEMPLATES, embedder=embedder)
     files.adopt(tmp_path / "again", again)
-    assert files.open(bundle_id).id == bundle_id
+    assert files.open(bundle_id, embedder).id == bundle_id
     assert [path.name for path in files.folder.iterdir()] == [bundle_id]
 
 
@@ -82,13 +84,13 @@ def test_it_tells_who_was_trained(files: BundleFiles, bundle_id: str) -> None:
 
 
 def test_a_deleted_bundle_is_gone_and_may_be_deleted_again(
-    files: BundleFiles, bundle_id: str
+    files: BundleFiles, bundle_id: str, embedder: EmbedderManifest
 ) -> None:
     files.delete(bundle_id)
     files.delete(bundle_id)
     assert not list(files.folder.iterdir())
     with pytest.raises(BundleInvalid):
-        files.open(bundle_id)
+        files.open(bundle_id, embedder)
 
 
 def test_a_bundle_that_was_set_aside_is_gone_and_its_files_go_when_it_is_deleted(
@@ -118,30 +120,26 @@ def flip_a_byte(path: Path) -> None:
     ],
 )
 def test_a_damaged_bundle_is_not_opened(
-    files: BundleFiles, bundle_id: str, damage: Callable[[Path], None]
+    files: BundleFiles, bundle_id: str, embedder: EmbedderManifest, damage: Callable[[Path], None]
 ) -> None:
     damage(files.bundle(bundle_id))
     with pytest.raises(BundleInvalid):
-        files.open(bundle_id)
+        files.open(bundle_id, embedder)
 
 
 def test_a_bundle_under_the_name_of_another_is_not_opened(
-    files: BundleFiles, bundle_id: str
+    files: BundleFiles, bundle_id: str, embedder: EmbedderManifest
 ) -> None:
     files.place(bundle_id).rename(files.place("0" * 64))
     with pytest.raises(BundleInvalid, match="another bundle"):
-        files.open("0" * 64)
+        files.open("0" * 64, embedder)
 
 
 def test_a_bundle_of_another_embedder_is_not_opened(
     files: BundleFiles, bundle_id: str, embedder: EmbedderManifest
 ) -> None:
-    class Other:
-        name, sha256 = embedder.name, "0" * 64
-
-    other = BundleFiles(files.folder, Other(), subnet_memory_bytes=2**24, threads=1)
     with pytest.raises(BundleInvalid, match="was made for the embedder"):
-        other.open(bundle_id)
+        files.open(bundle_id, EmbedderId(embedder.name, "0" * 64))
 
 
 def test_subjects_with_the_same_pictures_do_not_spoil_a_bundle(
@@ -151,4 +149,4 @@ def test_subjects_with_the_same_pictures_do_not_spoil_a_bundle(
     templates[:30] = templates[0]
     made = make_results(tmp_path / "results", SUBJECTS, templates, embedder=embedder)
     files.adopt(tmp_path / "results", made)
-    assert files.open(made).id == made
+    assert files.open(made, embedder).id == made

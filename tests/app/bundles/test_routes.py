@@ -208,7 +208,7 @@ async def test_the_grace_starts_when_nothing_here_is_searched_with_it_any_more(
         await asyncio.sleep(0.9)
         assert services.galleries.find("default").bundle_id == first
         assert not deleting.done()
-        assert services.bundles.files.open(first).id == first
+        assert services.bundles.files.is_sound(first)
     assert (await activating).status_code == 200
     swapped = time.monotonic()
     assert (await deleting).status_code == 204
@@ -229,7 +229,7 @@ async def test_what_is_searched_with_here_stays_though_another_process_has_activ
     assert (refused.status_code, refused.json()["code"]) == (409, "bundle_active")
     await services.bundles.clear_away()
     assert folders(settings) == {first, second}
-    assert services.bundles.files.open(first).id == first
+    assert services.bundles.files.is_sound(first)
 
 
 async def test_one_that_can_not_be_deleted_does_not_keep_the_others(

@@ -27,6 +27,7 @@ COMMANDS = leaves(get_command(cli))
 def test_there_are_these_commands() -> None:
     assert set(COMMANDS) == {
         "cohort serve",
+        "cohort worker",
         "cohort import",
         "cohort identify",
         "cohort demo",
@@ -34,7 +35,17 @@ def test_there_are_these_commands() -> None:
         "cohort train",
         "cohort keys create",
         "cohort keys list",
+        "cohort keys rotate",
         "cohort keys revoke",
+        "cohort encryption rotate",
+        "cohort encryption rotate-master",
+        "cohort embedder change",
+        "cohort audit export",
+        "cohort erasures export",
+        "cohort backup",
+        "cohort restore",
+        "cohort purge",
+        "cohort doctor",
     }
 
 

@@ -1,6 +1,7 @@
 """`cohort keys` beside a running service, on the same embedded Postgres."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from tests.app.cli.conftest import PICTURES, Running, cohort_process
 
 
-def identify(running: Running, key: str) -> int:
+def identify(running: Running, key: str, collection: str = "default") -> int:
     """Status of a call with this key."""
     response = httpx.post(
         f"{running.url}/identify",
         files={"image": (PICTURES / "cat.jpg").read_bytes()},
+        data={"collection": collection},
         headers={"Authorization": f"Bearer {key}"},
         trust_env=False,
     )
@@ -51,8 +53,63 @@ def test_a_key_without_the_scope_may_not(running: Running) -> None:
     assert identify(running, made.out.strip()) == 403
 
 
-def test_an_unknown_id_is_said(running: Running) -> None:
-    done = cohort_process("keys", "revoke", "00000000", COHORT_DATA_DIR=str(running.data_dir))
+@pytest.mark.slow
+def test_a_key_of_one_collection_that_ends_is_rotated(running: Running) -> None:
+    data = {"COHORT_DATA_DIR": str(running.data_dir)}
+    name = running.new_collection()
+    made = cohort_process(
+        *("keys", "create", "--name", "door", "--scope", "identify", "--scope", "enroll"),
+        *("--collection", name, "--expires", "90d", "--rate-limit", "50/minute"),
+        **data,
+    )
+    assert made.code == 0, made.err
+    key_id = made.out.split("_")[1]
+    until = (datetime.now(UTC) + timedelta(days=90)).strftime("%Y-%m-%d")
+    assert f"key {key_id} (door) for enroll, identify in {name}, until {until}" in made.err
+    assert identify(running, made.out.strip(), name) == 200
+    assert identify(running, made.out.strip(), "default") == 404
+
+    rotated = cohort_process("keys", "rotate", key_id, "--overlap", "30m", **data)
+    assert rotated.code == 0, rotated.err
+    new_id = rotated.out.split("_")[1]
+    assert f"key {new_id} (door) for enroll, identify in {name}, until {until}" in rotated.err
+    assert re.search(rf"^{key_id} expires \d{{4}}-", rotated.err, re.MULTILINE)
+    for key in (made.out.strip(), rotated.out.strip()):
+        assert identify(running, key, name) == 200
+
+    listed = cohort_process("keys", "list", **data)
+    (line,) = (words for words in listed.words if words[0] == new_id)
+    assert line[1:6] == ["door", "enroll,", "identify", name, "50/minute"]
+
+    revoked = cohort_process("keys", "revoke", key_id, **data)
+    assert revoked.code == 0
+    again = cohort_process("keys", "rotate", key_id, **data)
+    assert again.code == 3
+    assert again.err.startswith(f"cohort: The key {key_id} is revoked or expired")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--collection", "nowhere"], 3, "There is no collection nowhere."),
+        pytest.param(["--expires", "soon"], 2, "such as 90d", marks=pytest.mark.slow),
+        pytest.param(["--rate-limit", "much"], 2, "such as 600/minute", marks=pytest.mark.slow),
+    ],
+)
+def test_what_a_key_can_t_be_given_is_said(
+    running: Running, arguments: list[str], code: int, sentence: str
+) -> None:
+    done = cohort_process(
+        *("keys", "create", "--name", "x", "--scope", "identify", *arguments),
+        COHORT_DATA_DIR=str(running.data_dir),
+    )
+    assert (done.code, done.out) == (code, "")
+    assert sentence in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize("command", ["revoke", pytest.param("rotate", marks=pytest.mark.slow)])
+def test_an_unknown_id_is_said(running: Running, command: str) -> None:
+    done = cohort_process("keys", command, "00000000", COHORT_DATA_DIR=str(running.data_dir))
     assert done.code == 3
     assert done.err.startswith("cohort: There is no key 00000000.\n")
 

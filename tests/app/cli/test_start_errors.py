@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -14,6 +15,8 @@ from app.cli.start_errors import start_errors_as_failures
 from app.embedded_postgres import EmbeddedPostgres
 from app.migrate import migrate
 from models.runtime import open_session
+from vault.master import unwrap, wrap
+from vault.vault import KEY_BYTES, Vault
 
 
 @pytest.fixture
@@ -66,6 +69,21 @@ def test_an_address_that_leads_nowhere(address: str) -> None:
     assert "The database can't be used: " in sentence_of(
         make_url(f"postgresql+psycopg://{address}")
     )
+
+
+def test_a_key_that_is_not_the_databases() -> None:
+    wrapped = wrap(bytes(KEY_BYTES), 1, bytes(KEY_BYTES))
+    said = "can't start: the encryption key is not"
+    with pytest.raises(Failure, match=said) as caught, start_errors_as_failures():
+        unwrap(b"\1" * KEY_BYTES, 1, wrapped)
+    assert "Every service on one database needs the same key" in caught.value.hint
+
+
+def test_identification_ids_without_their_key() -> None:
+    said = "ids can't be opened: it is not sealed"
+    with pytest.raises(Failure, match=said) as caught, start_errors_as_failures():
+        Vault({1: bytes(KEY_BYTES)}).open(b"", purpose="secret", owner=UUID(int=0))
+    assert "Without the row `identification`" in caught.value.hint
 
 
 def test_a_file_that_is_no_net(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from httpx import AsyncClient
 
@@ -24,6 +25,10 @@ async def test_the_default_collection_is_there(client: AsyncClient, query_path: 
         "embedder": {"name": manifest.name, "sha256": manifest.sha256},
         "subject_count": 0,
         "sample_count": 0,
+        "picture_count": 0,
+        "keep_pictures": False,
+        "picture_days": None,
+        "subject_days": None,
         "revision": 0,
         "gallery": {"revision": 0, "subject_count": 0},
         "created_at": "",
@@ -52,6 +57,60 @@ async def test_a_collection_is_made_filled_shown_and_deleted(
     gone = await client.post("/identify", files=probe, data={"collection": "staff"})
     assert (gone.status_code, gone.json()["code"]) == (404, "collection_not_found")
     assert rows() == before
+
+
+async def test_what_a_collection_keeps_is_said_when_it_is_made_and_changed(
+    client: AsyncClient,
+) -> None:
+    told: dict[str, object] = {"keep_pictures": True, "picture_days": 30, "subject_days": 365}
+    made = (await client.post("/collections", json={"name": "staff", **told})).json()
+    assert told.items() <= made.items()
+    changed = await client.patch("/collections/staff", json={"picture_days": None})
+    assert changed.status_code == 200
+    told["picture_days"] = None
+    assert told.items() <= changed.json().items()
+    assert (await client.patch("/collections/staff", json={})).json() == changed.json()
+    assert (await client.get("/collections/staff")).json() == changed.json()
+    unknown = await client.patch("/collections/none", json={})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "collection_not_found")
+
+
+async def test_emptied_the_default_collection_keeps_what_it_was_told(client: AsyncClient) -> None:
+    told = {"keep_pictures": True, "picture_days": 1, "subject_days": 2}
+    await client.patch("/collections/default", json=told)
+    assert (await client.delete("/collections/default")).status_code == 204
+    assert told.items() <= (await client.get("/collections/default")).json().items()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"keep_pictures": None},
+        {"keep_pictures": "yes"},
+        {"picture_days": 0},
+        {"picture_days": 1.5},
+        {"subject_days": -1},
+        {"subject_days": 36_501},
+        {"name": "other"},
+    ],
+)
+async def test_changes_that_are_none(client: AsyncClient, change: dict[str, object]) -> None:
+    answer = await client.patch("/collections/default", json=change)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+async def test_a_change_waits_for_enrolments_that_follow_what_was_said_before(
+    client: AsyncClient, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as enrolling:
+        # As `lock_collection` of app/gallery/repository.py.
+        enrolling.execute("SELECT FROM collections FOR KEY SHARE")
+        changing = asyncio.create_task(
+            client.patch("/collections/default", json={"keep_pictures": True})
+        )
+        await asyncio.sleep(0.3)
+        assert not changing.done()
+    assert (await changing).status_code == 200
 
 
 async def test_collections_do_not_see_each_other(client: AsyncClient, picture: Picture) -> None:

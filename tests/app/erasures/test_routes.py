@@ -66,7 +66,7 @@ async def test_the_receipt_of_somebody_no_bundle_knows(
     subject = await enrol(client, picture("obama2"), picture("obama3"))
     shown = await delete(client, subject["subject_id"])
     variants = 2 * Settings().enroll_variants
-    assert shown["removed"] == {"samples": 2, "variants": variants, "feedback": 0}
+    assert shown["removed"] == {"samples": 2, "variants": variants, "pictures": 0, "feedback": 0}
     assert shown["collection_id"] == str(live.collection_id)
     assert shown["bundles"] == []
     assert shown["completed_at"] == shown["erased_at"]

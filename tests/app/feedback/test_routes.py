@@ -12,6 +12,7 @@ from app.feedback.sealing import Sealer
 from app.gallery.repository import TEMPLATE_DTYPE
 from models.arrays import Floats
 from tests.app.subjects.test_service import UNKNOWN_ID, Picture, enrol
+from vault.vault import Vault
 
 RNG = np.random.default_rng(9)
 
@@ -34,7 +35,8 @@ def probe() -> Floats:
 
 
 def identification_of(app: FastAPI, sealer: Sealer, template: Floats, name: str = "default") -> str:
-    return sealer.seal(app.state.services.galleries.find(name).collection_id, template)
+    live = app.state.services.galleries.find(name)
+    return sealer.seal(live.collection_id, template, live.embedder_sha256)
 
 
 async def say(client: AsyncClient, subject: str, identification: str, verdict: str) -> Response:
@@ -51,10 +53,16 @@ async def said(client: AsyncClient, subject: str) -> list[dict[str, Any]]:
     return feedback
 
 
-def stored_templates(database_url: str) -> list[Floats]:
+def stored_templates(app: FastAPI, database_url: str) -> list[Floats]:
+    vault: Vault = app.state.services.vault
     with psycopg.connect(database_url) as connection:
-        rows = connection.execute("SELECT template FROM feedback ORDER BY created_at").fetchall()
-    return [np.frombuffer(template, TEMPLATE_DTYPE) for (template,) in rows]
+        rows = connection.execute(
+            "SELECT template, subject_id FROM feedback ORDER BY created_at"
+        ).fetchall()
+    return [
+        np.frombuffer(vault.open(sealed, purpose="feedback", owner=subject), TEMPLATE_DTYPE)
+        for sealed, subject in rows
+    ]
 
 
 async def revisions(client: AsyncClient) -> tuple[int, int]:
@@ -71,7 +79,7 @@ async def test_what_is_said_is_kept_with_the_face_and_in_the_feed(
     assert answer.json().keys() == {"feedback_id", "subject_id", "verdict", "created_at"}
     assert (answer.json()["subject_id"], answer.json()["verdict"]) == (subject, "rejected")
     assert await said(client, subject) == [answer.json()]
-    (kept,) = stored_templates(database_url)
+    (kept,) = stored_templates(app, database_url)
     assert kept.shape == (192,)
     assert float(kept @ face) == pytest.approx(1, abs=1e-6)
     assert np.linalg.norm(kept) == pytest.approx(1, abs=1e-6)
@@ -122,7 +130,7 @@ async def test_what_was_said_can_be_taken_back_once(
     address = f"/subjects/{subject}/feedback/{gone['feedback_id']}"
     assert (await client.delete(address)).status_code == 204
     assert await said(client, subject) == [kept]
-    assert len(stored_templates(database_url)) == 1
+    assert len(stored_templates(app, database_url)) == 1
     assert await revisions(client) == (4, 4)
     again = await client.delete(address)
     assert (again.status_code, again.json()["code"]) == (404, "feedback_not_found")
@@ -133,7 +141,7 @@ async def test_it_goes_with_its_subject(
 ) -> None:
     await say(client, subject, identification_of(app, sealer, probe()), "rejected")
     await client.delete(f"/subjects/{subject}")
-    assert stored_templates(database_url) == []
+    assert stored_templates(app, database_url) == []
     assert (await client.get(f"/subjects/{subject}/feedback")).status_code == 404
 
 
@@ -161,4 +169,4 @@ async def test_what_is_wrong_is_said_and_nothing_kept(
     answer = await client.delete(f"/subjects/{UNKNOWN_ID}/feedback/{UNKNOWN_ID}")
     assert answer.json()["code"] == "subject_not_found"
     assert (await client.get(f"/subjects/{UNKNOWN_ID}/feedback")).status_code == 404
-    assert stored_templates(database_url) == []
+    assert stored_templates(app, database_url) == []

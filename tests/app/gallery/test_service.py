@@ -1,15 +1,12 @@
 """Another process writes: `catch_up` must make the gallery that loading afresh would."""
 
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import Executable, delete, insert, make_url, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Executable, delete, insert, update
 
-from app.collections.repository import insert_if_new
 from app.database import Database
 from app.gallery.live import LiveGallery
 from app.gallery.repository import Label, record_change
@@ -19,111 +16,21 @@ from app.subjects.repository import to_bytes
 from app.tables import BundleRow, CollectionRow, FeedbackRow, SampleRow, SubjectRow
 from models.arrays import Floats
 from models.bundle_format import BundleInvalid
-from models.calibration import Calibration
 from models.fusion import UNTRAINED
 from models.gallery import Gallery
-from models.identifier import QueryPath
 from models.trained import Trained
-from models.zoo import EmbedderManifest
+from models.zoo import EmbedderId, EmbedderManifest
+from tests.app.gallery.stored import (
+    VAULT,
+    assert_same,
+    galleries_on,
+    templates,
+    write_sample,
+    write_subject,
+)
 from training.publish import BundleContents, Subnet, publish
 from training.stores.format import EmbedderIdentity
 from training.subnets.export import export_subnet
-
-RNG = np.random.default_rng(5)
-
-
-@pytest.fixture
-def embedder(query_path: QueryPath) -> EmbedderManifest:
-    return query_path.embedder.manifest
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
-    database = Database.connect(url, pool_size=2)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-async def collection(database: Database, embedder: EmbedderManifest) -> CollectionRow:
-    async with database.transaction() as session:
-        row = await insert_if_new(session, name="c", embedder=embedder)
-    assert row is not None
-    return row
-
-
-@pytest.fixture
-async def galleries(
-    database: Database, embedder: EmbedderManifest, collection: CollectionRow
-) -> Galleries:
-    galleries = galleries_on(database, embedder)
-    await galleries.refresh()
-    return galleries
-
-
-def galleries_on(
-    database: Database,
-    embedder: EmbedderManifest,
-    open_bundle: Callable[[str], Trained] | None = None,
-) -> Galleries:
-    def none(bundle_id: str) -> Trained:
-        raise BundleInvalid(f"{bundle_id}: there is none")
-
-    return Galleries(database, embedder, Calibration.of(embedder), open_bundle or none)
-
-
-def templates(count: int, dimension: int = 192) -> Floats:
-    rows = RNG.normal(size=(count, dimension)).astype(np.float32)
-    unit: Floats = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit
-
-
-async def write_subject(database: Database, collection: CollectionRow, rows: Floats) -> UUID:
-    async with database.transaction() as session:
-        subject_id = uuid4()
-        await session.execute(
-            insert(SubjectRow).values(
-                id=subject_id, collection_id=collection.id, name="n", metadata_={}
-            )
-        )
-        for row in rows:
-            await write_sample(session, subject_id, row)
-        await record_change(
-            session,
-            collection_id=collection.id,
-            subject_id=subject_id,
-            kind="subject_enrolled",
-        )
-    return subject_id
-
-
-async def write_sample(session: AsyncSession, subject_id: UUID, template: Floats) -> None:
-    await session.execute(
-        insert(SampleRow).values(
-            subject_id=subject_id,
-            template=to_bytes(template),
-            picture_sha256=uuid4().bytes,
-            quality_score=1,
-            quality_reasons=[],
-        )
-    )
-
-
-def assert_same(one: LiveGallery, other: LiveGallery) -> None:
-    assert one.gallery.revision == other.gallery.revision
-    assert len(one.gallery) == len(other.gallery)
-    assert one.labels == other.labels
-    for subject_id in one.labels:
-        try:
-            expected = other.gallery.templates_of(subject_id)
-        except KeyError:
-            with pytest.raises(KeyError):
-                one.gallery.templates_of(subject_id)
-        else:
-            np.testing.assert_array_equal(one.gallery.templates_of(subject_id), expected)
-    probes, quality = templates(5), np.ones(5, np.float32)
-    assert one.gallery.search(probes, quality, 9) == other.gallery.search(probes, quality, 9)
 
 
 async def test_catching_up_gives_what_loading_afresh_gives(
@@ -322,7 +229,7 @@ async def test_a_bundle_is_taken_up_with_all_that_came_after_its_training(
     with pytest.raises(KeyError):
         live.gallery.templates_of(ids[0])
 
-    afresh = galleries_on(database, embedder, lambda _: trained)
+    afresh = galleries_on(database, embedder, lambda *_: trained)
     await afresh.refresh()
     assert_same(live, afresh.find("c"))
     assert afresh.find("c").bundle_id == trained.id
@@ -347,7 +254,7 @@ async def test_another_process_activates_and_deactivates(
         await write_subject(database, collection, row[None])
     await galleries.catch_up(collection.id)
     trained = await bundle_of(database, galleries.find("c"), embedder, tmp_path)
-    other = galleries_on(database, embedder, lambda _: trained)
+    other = galleries_on(database, embedder, lambda *_: trained)
     await other.refresh()
     assert other.find("c").bundle_id is None
     await make_active(database, trained.id)
@@ -373,7 +280,7 @@ async def test_a_damaged_bundle_leaves_the_service_without_one(
     await make_active(database, trained.id)
     opened = 0
 
-    def damaged(bundle_id: str) -> Trained:
+    def damaged(bundle_id: str, _embedder: EmbedderId) -> Trained:
         nonlocal opened
         opened += 1
         raise BundleInvalid(f"{bundle_id}: was changed")
@@ -401,7 +308,7 @@ async def test_a_bundle_whose_files_come_and_go_is_taken_up_when_they_are_there(
     await make_active(database, trained.id)
     answers: list[Trained | OSError] = [OSError("a disk that can't be read"), trained]
 
-    def open_bundle(_bundle_id: str) -> Trained:
+    def open_bundle(_bundle_id: str, _embedder: EmbedderId) -> Trained:
         answer = answers.pop(0)
         if isinstance(answer, OSError):
             raise answer
@@ -428,7 +335,7 @@ async def test_a_bundle_that_fails_at_the_first_search_leaves_the_service_withou
     await make_active(database, trained.id)
     for net in trained.bundle.folder.glob("subnets/*"):
         net.unlink()
-    afresh = galleries_on(database, embedder, lambda _: trained)
+    afresh = galleries_on(database, embedder, lambda *_: trained)
     await afresh.refresh()
     assert afresh.find("c").bundle_id is None
     assert len(afresh.find("c").gallery) == 4
@@ -446,7 +353,7 @@ async def test_rejections_reach_the_gallery(
                 subject_id=subject_id,
                 identification_sha256=b"1",
                 verdict="rejected",
-                template=to_bytes(rows[0]),
+                template=VAULT.seal(to_bytes(rows[0]), purpose="feedback", owner=subject_id),
             )
         )
         await record_change(

@@ -28,7 +28,9 @@ def services(app: FastAPI) -> Services:
 async def subjects(services: Services) -> list[UUID]:
     """Made-up subjects of the default collection, which the service has taken up."""
     dimension = services.path.embedder.manifest.dimension
-    made = populate(services.database.address, subjects=4, samples=2, dimension=dimension)
+    made = populate(
+        services.database.address, services.vault, subjects=4, samples=2, dimension=dimension
+    )
     await services.galleries.refresh()
     return made
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -22,7 +22,7 @@ BUNDLE_ID = "7" * 64
 def leave(settings: Settings, job_id: UUID) -> list[Path]:
     """Leave files as a killed retraining does, at several moments."""
     left = [
-        settings.data_dir / "training" / str(job_id) / "store",
+        settings.data_dir / "training" / f"{job_id}-0" / "store",
         settings.data_dir / "bundles" / BUNDLE_ID / "bundle",
         settings.data_dir / "bundles" / f"{BUNDLE_ID}.unfinished",
     ]
@@ -128,4 +128,6 @@ async def test_a_step_that_fails_does_not_keep_the_next_from_its_turn(
     async with asyncio.timeout(10):
         await due.wait()
     keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping
     assert (await services.jobs.get(job_id)).state == "failed"

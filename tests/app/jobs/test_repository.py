@@ -7,7 +7,7 @@ import pytest
 
 from app.jobs import repository
 from app.jobs.leftovers import DEAD
-from app.jobs.runner import STOPPED
+from app.jobs.outcome import STOPPED
 from app.services import Services
 
 LEFT_OUT = (STOPPED, DEAD)

@@ -7,8 +7,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from fastapi import FastAPI
 from httpx import AsyncClient, Response
 from PIL import Image, ImageFilter
+
+from vault.vault import Vault
 
 Picture = Callable[[str], bytes]
 
@@ -67,6 +70,7 @@ async def test_an_enrolled_subject_is_shown_and_found(
         "external_id": "p-44",
         "name": "Barack Obama",
         "metadata": {"office": 44},
+        "consent_reference": None,
         "collection": "default",
         "sample_count": 1,
         "created_at": "",
@@ -246,7 +250,7 @@ async def test_simultaneous_enrolments_get_consecutive_revisions_and_are_found(
 
 
 async def test_an_enrolment_that_commits_late_is_not_skipped(
-    client: AsyncClient, picture: Picture, database_url: str
+    app: FastAPI, client: AsyncClient, picture: Picture, database_url: str
 ) -> None:
     """Another process has written a subject and taken its revision, but not yet committed."""
     with psycopg.connect(database_url) as late:
@@ -256,11 +260,12 @@ async def test_an_enrolment_that_commits_late_is_not_skipped(
             " VALUES (gen_random_uuid(), %s, 'late', '{}') RETURNING id",
             [collection_id],
         ).fetchone() or (None,)
-        template = await template_of(client, picture("astronaut"), database_url)
+        vault: Vault = app.state.services.vault
+        template = await template_of(client, vault, picture("astronaut"), database_url)
         late.execute(
             "INSERT INTO samples (id, subject_id, template, picture_sha256, quality_score,"
             " quality_reasons) VALUES (gen_random_uuid(), %s, %s, '', 1, '{}')",
-            [subject_id, template],
+            [subject_id, vault.seal(template, purpose="sample", owner=subject_id)],
         )
         late.execute("UPDATE collections SET revision = revision + 1")
         late.execute(
@@ -278,17 +283,19 @@ async def test_an_enrolment_that_commits_late_is_not_skipped(
     assert face["best"]["name"] == "late"
 
 
-async def template_of(client: AsyncClient, picture: bytes, database_url: str) -> bytes:
+async def template_of(
+    client: AsyncClient, vault: Vault, picture: bytes, database_url: str
+) -> bytes:
     """Let the service make a template, in a collection that is deleted again."""
     await client.post("/collections", json={"name": "aside"})
     answer = await enrol(client, a=picture, data={"collection": "aside"})
     sample_id = answer.json()["accepted"][0]["sample_id"]
     with psycopg.connect(database_url) as connection:
-        (template,) = connection.execute(
-            "SELECT template FROM samples WHERE id = %s", [sample_id]
-        ).fetchone() or (b"",)
+        (sealed, subject_id) = connection.execute(
+            "SELECT template, subject_id FROM samples WHERE id = %s", [sample_id]
+        ).fetchone() or (b"", None)
     await client.delete("/collections/aside")
-    return bytes(template)
+    return vault.open(sealed, purpose="sample", owner=subject_id)
 
 
 async def test_variants_are_stored_and_never_found(

@@ -25,7 +25,7 @@ def towards(*angles_degrees: float) -> Floats:
 
 def face(template: Floats, digest: bytes = b"") -> PreparedFace:
     quality = Quality(1.0, (), 100.0, 1.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0)
-    return PreparedFace(digest, np.zeros(4, np.float32), quality, template, ())
+    return PreparedFace(digest, np.zeros(4, np.float32), quality, template, (), b"")
 
 
 @pytest.mark.parametrize(

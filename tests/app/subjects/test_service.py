@@ -127,7 +127,7 @@ async def test_a_subject_is_shown_with_its_samples(client: AsyncClient, picture:
     samples = shown.pop("samples")
     assert shown == made
     assert len(samples) == shown["sample_count"] == 2
-    assert samples[0].keys() == {"sample_id", "quality", "created_at"}
+    assert samples[0].keys() == {"sample_id", "quality", "created_at", "picture_kept"}
     assert samples[0]["created_at"] < samples[1]["created_at"]
 
 
@@ -151,6 +151,30 @@ async def test_a_change_is_seen_by_the_next_answer(client: AsyncClient, picture:
     assert cleared.json() == shown
     assert (shown["name"], shown["external_id"], shown["metadata"]) == (None, None, {})
     assert await names_found(client, picture("obama3")) == [None]
+
+
+async def test_a_consent_reference_is_kept_shown_changed_and_taken_away(
+    client: AsyncClient, picture: Picture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reference = "contract 17, of 2 May"
+    subject = await enrol(client, picture("obama2"), consent_reference=reference)
+    assert subject["consent_reference"] == reference
+    address = f"/subjects/{subject['subject_id']}"
+    assert (await client.get(address)).json()["consent_reference"] == reference
+    (listed,) = (await client.get("/subjects")).json()["subjects"]
+    assert listed["consent_reference"] == reference
+    unchanged = await client.patch(address, json={"name": "x"})
+    assert unchanged.json()["consent_reference"] == reference
+    taken_away = await client.patch(address, json={"consent_reference": None})
+    assert taken_away.json()["consent_reference"] is None
+    refused = await client.patch(address, json={"consent_reference": "x" * 201})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    added = {"subject_id": subject["subject_id"], "consent_reference": reference}
+    files = {"images": ("x.jpg", picture("obama3"))}
+    refused = await client.post("/enroll", files=files, data=added)
+    assert (refused.status_code, refused.json()["code"]) == (422, "fields_not_allowed")
+    written = capfd.readouterr()
+    assert "contract 17" not in written.out + written.err
 
 
 async def test_an_external_id_can_be_kept_but_not_taken(

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine, insert, make_url, update
 from sqlalchemy.orm import Session
 
 from app.tables import CollectionRow, FeedbackRow, SampleRow, SubjectRow, VariantRow
+from benchmarks.vaults import made_vault
 from models.arrays import Floats
 from tests.training.small_stores import EMBEDDER, batch_of, unit_rows
 from training.embedding import collection as collection_module
@@ -19,11 +20,13 @@ from training.embedding.negatives import NEGATIVES, Negatives
 from training.stores.format import EmbedderIdentity, Kind, StoreInvalid
 from training.stores.store import EmbeddingStore
 from training.stores.writer import StoreWriter
+from vault.vault import KEY_BYTES, Vault
 
 pytestmark = pytest.mark.slow  # it starts a server of its own
 
 SUBJECTS, SAMPLES, VARIANTS, DIMENSION = 4, 2, 2, 8
 REVISION = 41
+MASTER_KEY = bytes(range(KEY_BYTES))
 
 
 @pytest.fixture
@@ -31,6 +34,11 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     yield engine
     engine.dispose()
+
+
+def vault_of(engine: Engine) -> Vault:
+    url = engine.url.set(drivername="postgresql")
+    return made_vault(url.render_as_string(hide_password=False), MASTER_KEY)
 
 
 @dataclass
@@ -44,6 +52,7 @@ class Sample:
 def enrol(engine: Engine, name: str, *, seed: int = 0) -> dict[UUID, Sample]:
     """Make a collection, its samples by their ids; one further subject has none."""
     rng = np.random.default_rng(seed)
+    vault = vault_of(engine)
     samples = {}
     with Session(engine) as session, session.begin():
         collection = CollectionRow(
@@ -63,7 +72,7 @@ def enrol(engine: Engine, name: str, *, seed: int = 0) -> dict[UUID, Sample]:
                 quality = float(rng.uniform())
                 row = SampleRow(
                     subject_id=subject.id,
-                    template=template.tobytes(),
+                    template=vault.seal(template.tobytes(), purpose="sample", owner=subject.id),
                     picture_sha256=bytes([picture] * 32),
                     quality_score=quality,
                     quality_reasons=[],
@@ -71,7 +80,8 @@ def enrol(engine: Engine, name: str, *, seed: int = 0) -> dict[UUID, Sample]:
                 session.add(row)
                 session.flush()
                 for variant in variants:
-                    values = {"sample_id": row.id, "kind": "blur", "template": variant.tobytes()}
+                    sealed = vault.seal(variant.tobytes(), purpose="variant", owner=row.id)
+                    values = {"sample_id": row.id, "kind": "blur", "template": sealed}
                     session.execute(insert(VariantRow).values(values))
                 samples[row.id] = Sample(subject.id, template, variants, quality)
     return samples
@@ -93,7 +103,7 @@ def test_a_store_has_every_sample_and_its_variants(
     enrol(engine, "others", seed=1)
     samples = enrol(engine, "staff")
     folder = tmp_path / "run" / "store"
-    assert gallery_to_store(database_url, "staff", folder, EMBEDDER) == REVISION
+    assert gallery_to_store(database_url, MASTER_KEY, "staff", folder, EMBEDDER) == REVISION
     store = EmbeddingStore.open(folder, embedder=EMBEDDER)
     assert not store.manifest.synthetic
     # The slow twin: one sample after the other, in the order of subjects and samples.
@@ -123,7 +133,9 @@ def judge(engine: Engine, subject: UUID, template: Floats, verdict: str, number:
                 subject_id=subject,
                 identification_sha256=bytes([number] * 32),
                 verdict=verdict,
-                template=template.tobytes(),
+                template=vault_of(engine).seal(
+                    template.tobytes(), purpose="feedback", owner=subject
+                ),
             )
         )
 
@@ -132,18 +144,15 @@ def test_feedback_becomes_training_rows_and_hard_negatives(
     engine: Engine, database_url: str, tmp_path: Path
 ) -> None:
     samples = enrol(engine, "staff")
-    gallery_to_store(database_url, "staff", tmp_path / "before" / "store", EMBEDDER)
+    gallery_to_store(database_url, MASTER_KEY, "staff", tmp_path / "before" / "store", EMBEDDER)
     assert not (tmp_path / "before" / NEGATIVES).exists()
     first, *_, last = sorted(samples.values(), key=lambda sample: sample.subject)
     seen, again, other = unit_rows(np.random.default_rng(9), 3, DIMENSION)
     judge(engine, first.subject, seen, "confirmed", 1)
-    # The same picture once more, and one that is enrolled: neither is a further row.
-    judge(engine, first.subject, seen, "confirmed", 2)
-    # As it comes out of an identification's id.
+    # One that is enrolled is no further row. As it comes out of an identification's id.
     rounded = last.template.astype(np.float16).astype(np.float32)
     judge(engine, last.subject, rounded / np.linalg.norm(rounded), "confirmed", 3)
     judge(engine, last.subject, again, "rejected", 4)
-    judge(engine, last.subject, again, "rejected", 5)
     judge(engine, first.subject, other, "rejected", 6)
     with Session(engine) as session:
         (without,) = (
@@ -153,7 +162,7 @@ def test_feedback_becomes_training_rows_and_hard_negatives(
         )
     judge(engine, without, seen, "confirmed", 7)
     judge(engine, without, seen, "rejected", 8)
-    gallery_to_store(database_url, "staff", tmp_path / "after" / "store", EMBEDDER)
+    gallery_to_store(database_url, MASTER_KEY, "staff", tmp_path / "after" / "store", EMBEDDER)
     before = EmbeddingStore.open(tmp_path / "before" / "store")
     after = EmbeddingStore.open(tmp_path / "after" / "store")
     assert after.subject_ids == before.subject_ids
@@ -176,20 +185,22 @@ def test_a_damaged_template_of_feedback_is_refused(
     subject = next(iter(samples.values())).subject
     judge(engine, subject, np.ones(3, np.float32), "rejected", 1)
     with pytest.raises(GalleryUnusable, match="has 12 bytes, others 32"):
-        gallery_to_store(database_url, "staff", tmp_path / "store", EMBEDDER)
+        gallery_to_store(database_url, MASTER_KEY, "staff", tmp_path / "store", EMBEDDER)
 
 
 def test_a_collection_is_found_by_its_id(engine: Engine, database_url: str, tmp_path: Path) -> None:
     enrol(engine, "staff")
     with Session(engine) as session:
         (collection,) = session.query(CollectionRow).all()
-    gallery_to_store(database_url, "staff", tmp_path / "by name", EMBEDDER)
+    gallery_to_store(database_url, MASTER_KEY, "staff", tmp_path / "by name", EMBEDDER)
     for _ in range(2):
-        found = gallery_to_store(database_url, collection.id, tmp_path / "by id", EMBEDDER)
+        found = gallery_to_store(
+            database_url, MASTER_KEY, collection.id, tmp_path / "by id", EMBEDDER
+        )
         assert found == REVISION
     assert contents(tmp_path / "by id") == contents(tmp_path / "by name")
     with pytest.raises(GalleryUnusable, match=f"no collection '{UUID(int=0)}'; there are: 'staff'"):
-        gallery_to_store(database_url, UUID(int=0), tmp_path / "store", EMBEDDER)
+        gallery_to_store(database_url, MASTER_KEY, UUID(int=0), tmp_path / "store", EMBEDDER)
 
 
 def test_addresses_of_the_service_are_understood(
@@ -199,7 +210,7 @@ def test_addresses_of_the_service_are_understood(
     plain = make_url(database_url).set(drivername="postgresql")
     for number, driver in enumerate(["postgresql", "postgresql+psycopg", "postgres"]):
         address = plain.set(drivername=driver).render_as_string(hide_password=False)
-        gallery_to_store(address, "staff", tmp_path / f"store-{number}", EMBEDDER)
+        gallery_to_store(address, MASTER_KEY, "staff", tmp_path / f"store-{number}", EMBEDDER)
     assert contents(tmp_path / "store-0") == contents(tmp_path / "store-1")
 
 
@@ -207,7 +218,7 @@ def test_what_an_earlier_call_left_is_begun_again(
     engine: Engine, database_url: str, tmp_path: Path
 ) -> None:
     enrol(engine, "staff")
-    gallery_to_store(database_url, "staff", tmp_path / "whole", EMBEDDER)
+    gallery_to_store(database_url, MASTER_KEY, "staff", tmp_path / "whole", EMBEDDER)
     with Session(engine) as session:
         (collection,) = session.query(CollectionRow).all()
     left = StoreWriter(
@@ -218,7 +229,7 @@ def test_what_an_earlier_call_left_is_begun_again(
         plan=f"collection {collection.id}",
     )
     left.append(batch_of(["gone", "since"]))
-    gallery_to_store(database_url, "staff", tmp_path / "store", EMBEDDER)
+    gallery_to_store(database_url, MASTER_KEY, "staff", tmp_path / "store", EMBEDDER)
     assert contents(tmp_path / "store") == contents(tmp_path / "whole")
 
 
@@ -235,7 +246,7 @@ def test_what_was_begun_from_pictures_is_not_touched(
     )
     pictures.append(batch_of(["a", "b"]))
     with pytest.raises(StoreInvalid, match="other inputs or settings"):
-        gallery_to_store(database_url, "staff", tmp_path / "store", EMBEDDER)
+        gallery_to_store(database_url, MASTER_KEY, "staff", tmp_path / "store", EMBEDDER)
 
 
 def test_a_store_that_is_there_is_kept_with_its_watermark(
@@ -243,20 +254,22 @@ def test_a_store_that_is_there_is_kept_with_its_watermark(
 ) -> None:
     enrol(engine, "staff")
     folder = tmp_path / "store"
-    gallery_to_store(database_url, "staff", folder, EMBEDDER)
+    gallery_to_store(database_url, MASTER_KEY, "staff", folder, EMBEDDER)
     with Session(engine) as session, session.begin():
         session.execute(update(CollectionRow).values(revision=REVISION + 1))
     # What a kill after the last rename leaves is cleared away.
     (tmp_path / "store.unfinished" / "shards").mkdir(parents=True)
-    assert gallery_to_store(database_url, "staff", folder, EMBEDDER) == REVISION
+    assert gallery_to_store(database_url, MASTER_KEY, "staff", folder, EMBEDDER) == REVISION
     assert not (tmp_path / "store.unfinished").exists()
     with pytest.raises(FileExistsError, match="made from something else"):
-        gallery_to_store(database_url, "others", folder, EMBEDDER)
+        gallery_to_store(database_url, MASTER_KEY, "others", folder, EMBEDDER)
     with pytest.raises(StoreInvalid, match="the vectors are of linear-7"):
-        gallery_to_store(database_url, "staff", folder, EmbedderIdentity("other", "cd" * 32))
+        gallery_to_store(
+            database_url, MASTER_KEY, "staff", folder, EmbedderIdentity("other", "cd" * 32)
+        )
     (tmp_path / GALLERY).unlink()
     with pytest.raises(FileExistsError, match="made from something else"):
-        gallery_to_store(database_url, "staff", folder, EMBEDDER)
+        gallery_to_store(database_url, MASTER_KEY, "staff", folder, EMBEDDER)
 
 
 def test_what_cannot_be_trained_on_is_refused(
@@ -264,7 +277,7 @@ def test_what_cannot_be_trained_on_is_refused(
 ) -> None:
     def refused(name: str, what: str, embedder: EmbedderIdentity = EMBEDDER) -> None:
         with pytest.raises(GalleryUnusable, match=what):
-            gallery_to_store(database_url, name, tmp_path / "store", embedder)
+            gallery_to_store(database_url, MASTER_KEY, name, tmp_path / "store", embedder)
         assert not (tmp_path / "store").exists()
 
     refused("staff", "no collection 'staff'; there are: none at all")
@@ -274,8 +287,13 @@ def test_what_cannot_be_trained_on_is_refused(
     refused("staff", "of linear-7 .*, not of other", EmbedderIdentity("other", "cd" * 32))
     with Session(engine) as session, session.begin():
         damaged = session.get_one(SampleRow, max(samples))
-        damaged.template = damaged.template + b"\0\0\0\0"
+        owner = damaged.subject_id
+        damaged.template = vault_of(engine).seal(bytes(36), purpose="sample", owner=owner)
     refused("guests", f"template of sample {max(samples)} has 36 bytes, others 32")
+    with Session(engine) as session, session.begin():
+        damaged = session.get_one(SampleRow, max(samples))
+        damaged.template = vault_of(engine).seal(bytes(32), purpose="sample", owner=UUID(int=0))
+    refused("guests", f"template of sample {max(samples)} can't be opened: .*; delete that sample")
     with Session(engine) as session, session.begin():
         only = samples[max(samples)].subject
         session.query(SampleRow).where(SampleRow.subject_id != only).delete()
@@ -286,10 +304,10 @@ def test_what_cannot_be_trained_on_is_refused(
 def test_a_database_that_cannot_be_read_is_one_sentence(database_url: str, tmp_path: Path) -> None:
     nowhere = f"postgresql://nobody@localhost/nothing?host={tmp_path}&connect_timeout=2"
     with pytest.raises(GalleryUnreachable, match=r"^the gallery's database can't be read: .+$"):
-        gallery_to_store(nowhere, "staff", tmp_path / "store", EMBEDDER)
+        gallery_to_store(nowhere, MASTER_KEY, "staff", tmp_path / "store", EMBEDDER)
     # A database without the service's tables.
     empty = make_url(database_url).set(database="template1").render_as_string(hide_password=False)
     with pytest.raises(GalleryUnreachable, match=r'relation "collections" does not exist$'):
-        gallery_to_store(empty, "staff", tmp_path / "store", EMBEDDER)
+        gallery_to_store(empty, MASTER_KEY, "staff", tmp_path / "store", EMBEDDER)
     with pytest.raises(GalleryUnusable, match="must begin with postgresql://"):
-        gallery_to_store("sqlite://secret@x", "staff", tmp_path / "store", EMBEDDER)
+        gallery_to_store("sqlite://secret@x", MASTER_KEY, "staff", tmp_path / "store", EMBEDDER)

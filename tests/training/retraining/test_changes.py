@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 
 from benchmarks.synthetic_collection import SyntheticCollection, likely_model
+from benchmarks.vaults import made_vault
 from tests.training.small_stores import EMBEDDER
 from training.embedding.gallery import GalleryUnreachable
 from training.retraining.changes import Changes, read_changes
+from vault.vault import KEY_BYTES
 
 pytestmark = pytest.mark.slow  # it starts a server of its own
 
 
 def test_the_feed_between_two_revisions_is_read(database_url: str) -> None:
     model = likely_model(EMBEDDER, 8)
-    SyntheticCollection(database_url, model, seed=1).enrol(3, samples=1)
-    collection = SyntheticCollection(database_url, model, seed=0)
+    vault = made_vault(database_url, bytes(KEY_BYTES))
+    SyntheticCollection(database_url, vault, model, seed=1).enrol(3, samples=1)
+    collection = SyntheticCollection(database_url, vault, model, seed=0)
     old, gained, lost, gone, judged = collection.enrol(5, samples=2, spare=2)
     (new,) = collection.enrol(1, samples=1)
     collection.add_samples([gained])

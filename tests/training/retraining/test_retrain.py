@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.synthetic_collection import SyntheticCollection, likely_model
+from benchmarks.vaults import made_vault
 from models.arrays import Floats
 from models.bundle import Bundle
 from models.class_means import class_means
@@ -23,6 +24,8 @@ from training.run.folder import RunFolder
 from training.run.refused import RunRefused
 from training.stores.format import EmbedderIdentity
 from training.stores.store import EmbeddingStore
+from vault.master import write_master_key
+from vault.vault import KEY_BYTES
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,6 +35,7 @@ pytestmark = [
 ]
 
 SUBJECTS, TARGET = 160, 40
+MASTER_KEY = bytes(range(KEY_BYTES))
 STAGES = ["read", "class-means", "cluster", "subnets", "calibrate", "publish", "evaluate", "report"]
 
 
@@ -47,7 +51,12 @@ class Retrained:
 
     def again(self, folder: Path, **options: Any) -> dict[str, Any]:
         wanted = Wanted(
-            self.collection.id, self.url, DEFAULT_EMBEDDER, target_size=TARGET, **options
+            self.collection.id,
+            self.url,
+            MASTER_KEY,
+            DEFAULT_EMBEDDER,
+            target_size=TARGET,
+            **options,
         )
         folder.mkdir()
         return retrain(RunFolder(folder), wanted, Stages(lambda _line: None))
@@ -64,7 +73,8 @@ def opened(folder: Path) -> Bundle:
 
 @pytest.fixture
 def first(database_url: str, tmp_path: Path) -> Retrained:
-    collection = SyntheticCollection(database_url, likely_model(embedder(), 192), seed=0)
+    vault = made_vault(database_url, MASTER_KEY)
+    collection = SyntheticCollection(database_url, vault, likely_model(embedder(), 192), seed=0)
     subjects = collection.enrol(SUBJECTS, samples=6, spare=2)
     made = Retrained(database_url, collection, subjects, tmp_path / "first", {})
     made.results.update(made.again(tmp_path / "first"))
@@ -193,7 +203,9 @@ def test_what_cannot_be_retrained_is_refused(first: Retrained, tmp_path: Path) -
     with pytest.raises(RunRefused, match="was not made from collection"):
         retrain(
             RunFolder(tmp_path / "other"),
-            Wanted(uuid4(), first.url, DEFAULT_EMBEDDER, active=first.folder / "bundle"),
+            Wanted(
+                uuid4(), first.url, MASTER_KEY, DEFAULT_EMBEDDER, active=first.folder / "bundle"
+            ),
             Stages(lambda _line: None),
         )
     with pytest.raises(RunRefused, match=r"trained with the seed 0: .* leave --seed out"):
@@ -201,13 +213,13 @@ def test_what_cannot_be_retrained_is_refused(first: Retrained, tmp_path: Path) -
     with pytest.raises(RunRefused, match="there is a training already"):
         retrain(
             RunFolder(first.folder),
-            Wanted(first.collection.id, first.url, DEFAULT_EMBEDDER),
+            Wanted(first.collection.id, first.url, MASTER_KEY, DEFAULT_EMBEDDER),
             Stages(lambda _line: None),
         )
     with pytest.raises(GalleryUnusable, match="there is no collection"):
         retrain(
             RunFolder(tmp_path / "nobody"),
-            Wanted(UUID(int=0), first.url, DEFAULT_EMBEDDER),
+            Wanted(UUID(int=0), first.url, MASTER_KEY, DEFAULT_EMBEDDER),
             Stages(lambda _line: None),
         )
 
@@ -215,7 +227,8 @@ def test_what_cannot_be_retrained_is_refused(first: Retrained, tmp_path: Path) -
 @pytest.fixture
 def few(database_url: str) -> tuple[str, SyntheticCollection]:
     """Subjects of whom nobody has pictures enough to test on."""
-    collection = SyntheticCollection(database_url, likely_model(embedder(), 192), seed=0)
+    vault = made_vault(database_url, MASTER_KEY)
+    collection = SyntheticCollection(database_url, vault, likely_model(embedder(), 192), seed=0)
     collection.enrol(12, samples=2)
     return database_url, collection
 
@@ -225,7 +238,11 @@ def test_the_command_tells_how_far_it_is_in_json(
 ) -> None:
     url, collection = few
     arguments = ("retrain", "--collection-id", str(collection.id), "--out", tmp_path / "out")
-    done = training(*arguments, COHORT_DATABASE_URL=url)
+    variables = {
+        "COHORT_DATABASE_URL": url,
+        "COHORT_ENCRYPTION_KEY": write_master_key(MASTER_KEY),
+    }
+    done = training(*arguments, **variables)
     assert (done.code, done.err) == (0, "")
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert list(dict.fromkeys(line["stage"] for line in lines)) == STAGES
@@ -239,12 +256,19 @@ def test_the_command_tells_how_far_it_is_in_json(
         "probes": 0, "baseline": "class means", "new": None, "active": None,
     }  # fmt: skip
     assert opened(tmp_path / "out").id == results["bundle_id"]
-    again = refused(*arguments, COHORT_DATABASE_URL=url)
+    again = refused(*arguments, **variables)
     assert "there is a training already" in again
     other = ("retrain", "--collection-id", str(UUID(int=0)), "--out", tmp_path / "other")
-    nowhere = training(*other, COHORT_DATABASE_URL=url)
+    nowhere = training(*other, **variables)
     assert nowhere.code == 3
     assert nowhere.err.startswith("training: there is no collection")
     unsaid = training(*arguments)
     assert unsaid.code == 2
     assert "COHORT_DATABASE_URL" in unsaid.err
+    keyless = refused(*other, COHORT_DATABASE_URL=url)
+    assert "COHORT_ENCRYPTION_KEY_FILE" in keyless
+    wrong = {"COHORT_ENCRYPTION_KEY": write_master_key(bytes(KEY_BYTES))}
+    locked = ("retrain", "--collection-id", str(collection.id), "--out", tmp_path / "locked")
+    opened_none = training(*locked, **variables | wrong)
+    assert opened_none.code == 3
+    assert "is not the one that the database's data keys" in opened_none.err

@@ -1,0 +1,1 @@
+"""Backup of database and bundles into one file, and the way back."""

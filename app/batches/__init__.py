@@ -1,0 +1,1 @@
+"""Batches: many people enrolled, or many pictures identified, by one upload and one job."""

@@ -1,0 +1,1 @@
+"""Embedders: those that run in a process, and the change of a collection from one to another."""

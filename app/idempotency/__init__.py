@@ -1,0 +1,1 @@
+"""Writes that can be sent again: the same `Idempotency-Key` is carried out once."""

@@ -1,0 +1,1 @@
+"""Kept pictures: of the samples of collections that ask for it, sealed."""

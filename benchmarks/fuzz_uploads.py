@@ -1,0 +1,119 @@
+"""Send the service pictures and archives that were made to break it."""
+
+import io
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.footprint import Footprints
+from benchmarks.fuzz_archives import mutated_archive
+from benchmarks.fuzz_hooks import PICTURES
+from benchmarks.fuzz_pictures import mutated_picture
+from benchmarks.service import Answer, Client, Service
+
+ARCHIVES = 0.15
+"""Of all uploads."""
+SEED = 10
+LARGEST = (6300, 6300)
+"""Pixels, just what a picture may have."""
+BATCHES_WITHIN_S = 120.0
+"""All batches that were taken are over by then."""
+
+Statuses = Mapping[tuple[str, int], int]
+
+
+def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
+    """Send them one after the other, and see what is answered and what the service becomes.
+
+    Args:
+        service: that is used for nothing else meanwhile.
+        uploads: how many pictures and archives.
+
+    Returns:
+        Figures that begin with `upload`, and those of `Footprints`.
+    """
+    chance = random.Random(SEED)  # noqa: S311  (no secret)
+    statuses: Counter[tuple[str, int]] = Counter()
+    footprints = Footprints(service.pid)
+    with closing(service.client()) as client:
+        _warm_up(client)
+        for _ in track(range(uploads), description="uploads"):
+            if chance.random() < ARCHIVES:
+                kind, content = mutated_archive(chance, PICTURES)
+                answer = _send_archive(client, chance, kind, content)
+            else:
+                kind, content = mutated_picture(chance, PICTURES)
+                answer = _send_picture(client, chance, content)
+            statuses[kind, answer.status] += 1
+            footprints.sample()
+        unfinished = _unfinished_batches(client)
+        is_well, _ = client.get("/readyz")
+    _show(statuses)
+    return {
+        "uploads": float(uploads),
+        "upload_5xx": float(sum(n for (_, status), n in statuses.items() if status >= 500)),
+        "upload_batches_unfinished": float(unfinished),
+        "upload_ready_after": float(is_well == 200),
+        **footprints.figures(),
+    }
+
+
+def _warm_up(client: Client) -> None:
+    """Send the largest pictures that are taken: a part of what they need the process keeps."""
+    out = io.BytesIO()
+    Image.open(io.BytesIO(PICTURES[0])).resize(LARGEST).save(out, "JPEG")
+    for _ in range(3):
+        for path in ("/identify", "/detect"):
+            client.send_form(path, [("image", out.getvalue())])
+
+
+def _send_picture(client: Client, chance: random.Random, content: bytes) -> Answer:
+    match chance.choice(("/identify", "/detect", "/verify", "/enroll")):
+        case "/verify":
+            files = [("image_a", content), ("image_b", PICTURES[0])]
+            return client.send_form("/verify", files)
+        case "/enroll":
+            files = [("images", content), ("images", PICTURES[1])]
+            answer = client.send_form("/enroll", files, {"allow_conflict": "true"})
+            if answer.status == 201:  # else the gallery, and the memory with it, would grow
+                subject_id = answer.body["subject"]["subject_id"]
+                client.exchange("DELETE", f"/subjects/{subject_id}")
+            return answer
+        case path:
+            return client.send_form(path, [("image", content)])
+
+
+def _send_archive(client: Client, chance: random.Random, kind: str, content: bytes) -> Answer:
+    path = chance.choice(("/enroll/batch", "/identify/batch"))
+    if kind == "lines":
+        return client.exchange("POST", path, content, "application/x-ndjson")
+    return client.send_form(path, [("archive", content)])
+
+
+def _unfinished_batches(client: Client) -> int:
+    """Wait for the batches that were taken; how many are not over in time."""
+    deadline = time.monotonic() + BATCHES_WITHIN_S
+    while True:
+        _, body = client.get("/admin/jobs")
+        unfinished = [job for job in body["jobs"] if job["finished_at"] is None]
+        if not unfinished or time.monotonic() > deadline:
+            return len(unfinished)
+        time.sleep(0.5)
+
+
+def _show(statuses: Statuses) -> None:
+    table = Table(title="answers to uploads, by what was done to them")
+    columns = sorted({status for _, status in statuses})
+    table.add_column("kind")
+    for status in columns:
+        table.add_column(str(status), justify="right")
+    for kind in sorted({kind for kind, _ in statuses}):
+        table.add_row(kind, *(str(statuses.get((kind, status), "")) for status in columns))
+    Console().print(table)

