@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from app import problems
 from app.edge.methods import allowed
 from app.problems import Problem
+from app.temporary import storage_unavailable
 
 MAX_LISTED_ERRORS = 20
 """A list of a thousand wrong fields would be answered with a thousand errors."""
@@ -66,6 +67,9 @@ def _problem_of(error: Exception, request: Request) -> Problem:
                 "The path exists, but not for this method.",
                 headers={"Allow": allowed(request.scope)},
             )
+        # FastAPI's, of whatever has kept it from reading a body.
+        case HTTPException(status_code=400, __cause__=OSError() as cause):
+            return storage_unavailable(cause)
         case HTTPException(status_code=400):
             return problems.MalformedRequest(str(error.detail))
         case _:

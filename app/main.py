@@ -28,6 +28,7 @@ from app.edge.rate_limit import RateLimit
 from app.edge.security_headers import SecurityHeaders
 from app.erasures import routes as erasure_routes
 from app.feedback import routes as feedback_routes
+from app.freed_memory import giving_back_memory
 from app.gallery.follower import following
 from app.gallery.hearing import hearing
 from app.handlers import install_handlers
@@ -215,6 +216,7 @@ def _lifespan(
             async with (
                 keeping_bundles(services.bundles),
                 following(services.galleries),
+                giving_back_memory(),
                 hearing(services.galleries, services.redis),
                 keeping(
                     services.jobs,

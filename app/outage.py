@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager, suppress
 from weakref import WeakSet
 
 import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn, Ping
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,6 +25,8 @@ from app.logs import get_logger
 
 ASK_EVERY_S = 0.5
 ANSWER_TIMEOUT_S = 1.0
+CONNECT_TIMEOUT_S = 2
+"""The driver knows no shorter one."""
 LATE_S = 0.25
 """A process that was itself stopped for longer than this can't blame the database."""
 
@@ -114,8 +118,15 @@ class _Line:
         try:
             self._connection = await psycopg.AsyncConnection.connect(self._address, autocommit=True)
         except psycopg.Error:
-            return False
+            # Too many clients, or another password: who says so is there. Its other connections,
+            # which may be in order, are not to be cut.
+            return await asyncio.to_thread(self._is_there)
         return True
+
+    def _is_there(self) -> bool:
+        """Whether a server answers, be it with a refusal; not one that is starting or ending."""
+        once = make_conninfo(self._address, connect_timeout=CONNECT_TIMEOUT_S)
+        return PGconn.ping(once.encode()) == Ping.OK
 
     async def _give_up(self, asking: "asyncio.Task[bool]") -> None:
         # In this order: the driver would try to tell a server that stands still of a cancellation.

@@ -19,6 +19,9 @@ from app.problems import DeadlineExceeded
 T = TypeVar("T")
 
 RETRY_AFTER_S = 1
+CLIENT_GONE = 499
+"""Stands for the status of an answer that nobody is there for any more; nobody gets it. The log,
+the metrics and the audit log have it, as those of other servers do."""
 
 
 class ClientGone(Exception):

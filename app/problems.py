@@ -262,6 +262,10 @@ class AuditUnavailable(Problem):
     status, code, title = 503, "audit_unavailable", "The call can't be entered in the audit log"
 
 
+class StorageUnavailable(Problem):
+    status, code, title = 503, "storage_unavailable", "There is no room for the request"
+
+
 class InternalError(Problem):
     status, code, title = 500, "internal_error", "Something went wrong inside the service"
 

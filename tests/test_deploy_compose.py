@@ -173,6 +173,14 @@ def test_the_service_understands_what_it_is_told(
     assert settings.inference_workers <= float(limits["cpus"])
 
 
+@pytest.mark.parametrize("name", ["service", "service-gpu"])
+def test_the_largest_upload_has_room_twice(name: str) -> None:
+    """With an `Idempotency-Key` it lies there for its digest, and as a part of the form."""
+    (mount,) = SERVICES[name]["tmpfs"]
+    _, _, size = mount.partition(",")[0].partition("size=")
+    assert 2 * int(SERVICES[name]["environment"]["COHORT_MAX_BATCH_BYTES"]) < in_bytes(size)
+
+
 def test_a_stop_leaves_time_to_drain() -> None:
     service = SERVICES["service"]
     grace_s = float(service["stop_grace_period"].removesuffix("s"))

@@ -125,7 +125,7 @@ class Vault:
             raise SealBroken("it was changed, or sealed for something else") from None
 
     def _cipher(self, key_id: int) -> AESGCM:
-        # One below the largest that is not held was gone before we began, and one above all limits never was.
+        # One below the largest was gone before we began, and one above all limits never was.
         if self.current < key_id <= MOST_KEY_ID:
             self.learn()
         cipher = self._held.ciphers.get(key_id)

@@ -20,6 +20,7 @@ from app.audit.spool import Spool, SpoolFile
 from app.database import Database
 from app.logs import describe_error, get_logger
 from app.problems import AuditUnavailable
+from app.tasks import take_notice
 
 MOST_AT_ONCE = 500
 COMMIT_TIMEOUT_S = 2.0
@@ -49,7 +50,7 @@ class AuditLog:
         The future raises AuditUnavailable if the entry is neither in the table nor in the spool.
         """
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        durable.add_done_callback(_look_at)
+        durable.add_done_callback(take_notice)
         self._waiting.append((entry, durable))
         self._came.set()
         return durable
@@ -110,7 +111,7 @@ class AuditLog:
         # The driver takes its time to give up a connection to a server that stands still. Nobody
         # waits for that.
         task = asyncio.create_task(insert())
-        task.add_done_callback(_look_at)
+        task.add_done_callback(take_notice)
         done, _ = await asyncio.wait({task}, timeout=COMMIT_TIMEOUT_S)
         if not done:
             task.cancel()
@@ -175,9 +176,3 @@ async def opened_audit(database: Database, folder: Path) -> AsyncIterator[AuditL
         await writing
         await asyncio.to_thread(audit.spool.close)
         await own.close()
-
-
-def _look_at(ended: "asyncio.Future[None]") -> None:
-    """Take notice of how something ended that perhaps nobody waits for."""
-    if not ended.cancelled():
-        ended.exception()

@@ -14,6 +14,7 @@ from app.edge.context import unexpected_problem
 from app.handlers import problem_response
 from app.keys.caller import Caller
 from app.logs import describe_error, get_logger
+from app.patience import CLIENT_GONE
 from app.problems import AuditUnavailable
 
 LEFT_OUT = frozenset(
@@ -31,9 +32,6 @@ LEFT_OUT = frozenset(
 )
 """What is asked again and again, and tells of nobody."""
 REPLAYED = "replayed"
-CLIENT_GONE = 499
-"""Stands for the status of an answer that nobody was there for any more."""
-
 
 log = get_logger()
 

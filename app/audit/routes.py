@@ -11,6 +11,7 @@ from app.audit import service
 from app.audit.repository import Wanted
 from app.audit.schemas import AuditPage
 from app.deps import Admin, ServicesDep
+from app.gallery.lookup import find_collection_id
 from app.keys.caller import seen_collections
 from app.problems import (
     CollectionNotFound,
@@ -71,17 +72,15 @@ async def get_wanted(
     until: Annotated[Moment | None, Query(description="Before this moment.")] = None,
 ) -> Wanted:
     """Read which entries are asked for; a key for some collections is shown no others' entries."""
-    names = (
-        seen_collections()
-        if collection is None
-        else {services.galleries.find(collection).collection_name}
-    )
-    return Wanted(
-        collection_ids=None
-        if names is None
-        else [
+    collection_ids = None
+    if collection is not None:
+        collection_ids = [await find_collection_id(services.galleries, collection)]
+    elif (names := seen_collections()) is not None:
+        collection_ids = [
             live.collection_id for live in services.galleries.all() if live.collection_name in names
-        ],
+        ]
+    return Wanted(
+        collection_ids=collection_ids,
         subject_id=subject_id,
         key_id=key_id,
         action=action,

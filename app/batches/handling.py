@@ -1,5 +1,6 @@
 """One item of a batch: enrolled or identified as a single call would, and written down."""
 
+import asyncio
 import json
 from http import HTTPStatus
 from uuid import UUID
@@ -18,12 +19,19 @@ from app.batches.schemas import (
     ItemError,
     TakenFor,
 )
-from app.batches.work import TRY_AGAIN, Batch
+from app.batches.work import TRY_AGAIN, TRY_AGAIN_AFTER_S, Batch
 from app.identify.schemas import CandidateOut, IdentifiedFace, IdentifyAnswer
 from app.identify.service import identify
 from app.jobs.attended import Work
 from app.jobs.claim import Claim
-from app.problems import CollectionNotFound, EmbedderMismatch, InvalidRequest, Problem
+from app.problems import (
+    CollectionNotFound,
+    EmbedderMismatch,
+    ExternalIdTaken,
+    InvalidRequest,
+    Problem,
+    SubjectNotFound,
+)
 from app.services import Services
 from app.subjects.enrolment import enrol
 from app.subjects.repository import id_of_external_id
@@ -32,6 +40,10 @@ from app.subjects.schemas import EnrolAnswer
 
 NOT_THE_ITEMS: tuple[type[Exception], ...] = (*TRY_AGAIN, CollectionNotFound, EmbedderMismatch)
 """What is raised while an item is at hand, and is no fault of it."""
+MADE_OR_DELETED = (ExternalIdTaken, SubjectNotFound)
+"""Others were at the subject just now; looked up again, it is there, or gone."""
+MOST_TRIES = 5
+"""With an item whose subject others are at."""
 
 
 def batch_work(services: Services, claim: Claim) -> Work:
@@ -48,6 +60,13 @@ class _Enroller:
 
     async def handle(self, item: Item) -> None:
         """Enrol a person, or add to the one who has this external id."""
+        tries = 1
+        while not await self._is_handled(item, is_last=tries == MOST_TRIES):
+            tries += 1
+            await asyncio.sleep(TRY_AGAIN_AFTER_S)
+
+    async def _is_handled(self, item: Item, *, is_last: bool) -> bool:
+        """Tell whether it is written down what became of an item; it is if this try is the last."""
         with collecting() as facts:
             try:
                 if item.wrong is not None:
@@ -56,7 +75,10 @@ class _Enroller:
             except NOT_THE_ITEMS:
                 raise
             except Problem as problem:
+                if isinstance(problem, MADE_OR_DELETED) and not is_last:
+                    return False
                 await self._refuse(item, problem, facts)
+        return True
 
     async def _enrol(self, item: Item, facts: Facts) -> None:
         person, options = item.person, self._claim.options
@@ -86,7 +108,7 @@ class _Enroller:
             name=person.name if new else None,
             metadata=json.dumps(person.metadata) if new and person.metadata is not None else None,
             consent_reference=person.consent_reference if new else None,
-            collection=options["collection"],
+            collection=self._claim.collection_id,  # its name may be another one's by now
             select=options["select"],
             allow_conflict=options["allow_conflict"],
             min_revision=None,
@@ -100,19 +122,18 @@ class _Enroller:
         rejected = problem.extra.get("rejected", [])
         error: ItemError | None = ItemError(code=problem.code, detail=problem.detail)
         async with self._services.database.transaction() as session:
-            known = None
-            if any(each["reason"] == DUPLICATE.reason for each in rejected):
-                known = await self._known(session, item)
-                error = None if known else error
+            # Whoever is told of takes the report along when deleted, also what `id` says of them.
+            known = await self._known(session, item)
+            told = await repository.keep_subjects(session, [known] if known else [])
+            if told and any(each["reason"] == DUPLICATE.reason for each in rejected):
+                error = None
             report = EnrolledItem(
                 position=item.position,
                 id=item.name,
-                subject_id=known,
+                subject_id=known if told else None,
                 rejected=rejected,
                 error=error,
             )
-            told = [known] if known else []
-            await repository.keep_subjects(session, told)
             await self._journal.write(session, report, facts, tells_of=told, status=problem.status)
 
     async def _known(self, session: AsyncSession, item: Item) -> UUID | None:
@@ -161,7 +182,7 @@ class _Identifier:
         (picture,) = item.pictures
         return await identify(
             image=picture.as_upload(),
-            collection=options["collection"],
+            collection=self._claim.collection_id,
             limit=5,
             max_fpir=options["max_fpir"],
             threshold=options["threshold"],

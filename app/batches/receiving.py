@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 from app.batches.archive import format_of
 from app.batches.items import Format
 from app.problems import UnsupportedArchive
+from app.temporary import written_aside
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -40,17 +41,21 @@ async def received(request: Request) -> AsyncIterator[Received]:
     Raises:
         UnsupportedArchive: it is neither a form nor NDJSON, or the archive is none.
         RequestValidationError: the form has no archive.
+        StorageUnavailable: there is no room for it.
     """
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     fields = dict(request.query_params)
     if kind == NDJSON:
         with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
             async for portion in request.stream():
-                file.write(portion)
+                with written_aside():
+                    file.write(portion)
             file.seek(0)
             yield Received(file, "ndjson", fields)  # type: ignore[arg-type]
     elif kind == FORM:
-        async with request.form(max_files=1, max_fields=20) as form:
+        with written_aside():
+            form = await request.form(max_files=1, max_fields=20)
+        try:
             archive = form.get(ARCHIVE)
             if not isinstance(archive, UploadFile):
                 raise RequestValidationError(
@@ -60,6 +65,8 @@ async def received(request: Request) -> AsyncIterator[Received]:
             file_format = format_of(archive.file.read(HEAD_BYTES))
             archive.file.seek(0)
             yield Received(archive.file, file_format, fields)
+        finally:
+            await form.close()
     else:
         raise UnsupportedArchive(f"Send {FORM} with the file `{ARCHIVE}`, or {NDJSON}.")
 

@@ -21,9 +21,11 @@ from app.batches.schemas import (
     BatchOut,
     EnrolOptions,
     IdentifyOptions,
+    Report,
 )
 from app.batches.upload import store_upload
 from app.encryption.contents import JOB_ITEM
+from app.encryption.repository import is_of_rotated_key
 from app.gallery.lookup import find_gallery
 from app.jobs import repository as jobs_repository
 from app.jobs.repository import StoredJob
@@ -89,7 +91,9 @@ async def submit(
         async with services.database.transaction() as session:
             await jobs_repository.insert_job(session, fields)
             await store_upload(session, services.vault, job_id=job_id, file=file)
-    except IntegrityError:
+    except IntegrityError as error:
+        if is_of_rotated_key(error):
+            raise
         raise CollectionNotFound("The collection was deleted meanwhile.") from None
     note(collection_id=live.collection_id, outcome="queued")
     await services.jobs.announce()
@@ -166,13 +170,14 @@ async def list_items(
         )
     note(collection_id=stored.row.collection_id)
     shown = rows[:limit]
+
+    def opened() -> list[Report]:
+        # In a thread: it takes a while, and may have to learn a newer data key first.
+        reports = (services.vault.open(row.report, purpose=JOB_ITEM, owner=job_id) for row in shown)
+        return [REPORTS[kind].model_validate_json(report) for report in reports]
+
     return BatchItems(
-        items=[
-            REPORTS[kind].model_validate_json(
-                services.vault.open(row.report, purpose=JOB_ITEM, owner=job_id)
-            )
-            for row in shown
-        ],
+        items=await asyncio.to_thread(opened),
         next_cursor=str(shown[-1].position) if len(rows) > limit else None,
     )
 

@@ -21,10 +21,8 @@ from app.problems import (
     Behind,
     DatabaseUnavailable,
     EmbedderMismatch,
-    ExternalIdTaken,
     Overloaded,
     Problem,
-    SubjectNotFound,
 )
 
 if TYPE_CHECKING:
@@ -32,11 +30,7 @@ if TYPE_CHECKING:
 
     from app.services import Services
 
-TRY_AGAIN: tuple[type[Exception], ...] = (
-    *(Overloaded, Behind, DatabaseUnavailable, *AWAY),
-    # Others have made or deleted the subject just now.
-    *(ExternalIdTaken, SubjectNotFound),
-)
+TRY_AGAIN: tuple[type[Exception], ...] = (Overloaded, Behind, DatabaseUnavailable, *AWAY)
 TRY_AGAIN_AFTER_S = 1.0
 
 log = get_logger()

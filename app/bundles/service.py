@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,11 +36,10 @@ from app.problems import (
     BundleUnavailable,
     CollectionNotFound,
 )
+from app.tasks import wait_for_its_end
 from models.bundle_format import BundleInvalid
 from models.trained import Trained
 from models.zoo import EmbedderId
-
-P = ParamSpec("P")
 
 RETRY_AFTER_S = "5"
 
@@ -152,7 +151,7 @@ class Bundles:
         live = self._galleries.live_of(collection_id)
         if live is None:
             raise CollectionNotFound("The collection was deleted meanwhile.")
-        await _to_its_end(self.files.adopt, source, bundle_id)
+        await wait_for_its_end(asyncio.to_thread(self.files.adopt, source, bundle_id))
         trained = await asyncio.to_thread(self.files.open, bundle_id, live.embedder)
         async with self._database.transaction() as session:
             # Held to the end, so that no subject is erased between the look at who has been erased
@@ -286,13 +285,3 @@ def _unavailable(bundle_id: str, error: OSError) -> BundleUnavailable:
         "The bundle store can't be used, or there is no room; the log says why.",
         headers={"Retry-After": RETRY_AFTER_S},
     )
-
-
-async def _to_its_end(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Do something in a thread; who is cancelled meanwhile still waits for its end."""
-    task = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise

@@ -6,12 +6,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.handlers import problem_response
-from app.patience import ClientGone, Patience, patient
+from app.patience import CLIENT_GONE, ClientGone, Patience, patient
 from app.problems import InvalidRequest
 
 HEADER = "Cohort-Timeout"
-CLIENT_GONE = 499
-"""Nobody gets this answer; the log and the metrics have it, as those of other servers do."""
 
 
 class Deadline:

@@ -105,7 +105,12 @@ def read_data_keys(address: str, master: bytes) -> dict[int, bytes]:
         DatabaseUnavailable: the database can't be reached.
     """
     try:
-        with psycopg.connect(address, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        # Requests wait for it, on a network that may answer nothing at all.
+        with psycopg.connect(
+            address,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            tcp_user_timeout=CONNECT_TIMEOUT_S * 1000,
+        ) as connection:
             rows = connection.execute("SELECT id, wrapped FROM data_keys").fetchall()
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable("The database can't be reached; try again shortly.") from error

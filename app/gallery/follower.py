@@ -7,53 +7,70 @@ before; nothing hangs on it.
 """
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from uuid import UUID
 
 from app.gallery.service import Galleries
-from app.logs import describe_error, get_logger
+from app.repeating import Step, beside, repeat
 
 POLL_S = 1.0
 """Between two looks at the collections' revisions: one small query each."""
-
-log = get_logger()
 
 
 @asynccontextmanager
 async def following(galleries: Galleries) -> AsyncIterator[None]:
     """Follow the database while the block runs."""
+    under_way = _UnderWay(galleries)
     # Apart from each other: loading a collection, opening a bundle or taking thresholds anew can
     # take long, and who was deleted elsewhere must not be answered meanwhile.
-    tasks = [
-        asyncio.create_task(_again_and_again(name, step))
-        for name, step in (
-            ("refreshed", galleries.follow_changes),
+    rounds = [
+        repeat(
+            Step(do, failed=f"galleries_not_{name}", mended=f"galleries_{name}_again"),
+            every_s=POLL_S,
+            first_after_s=POLL_S,
+        )
+        for name, do in (
+            ("refreshed", partial(galleries.follow_changes, under_way.catch_up_all)),
             ("taken_up", galleries.load_new),
             ("bundles_followed", galleries.follow_activations),
             ("recalibrated", galleries.recalibrate),
         )
     ]
     try:
-        yield
+        async with beside(*rounds):
+            yield
     finally:
-        for task in tasks:
+        await under_way.close()
+
+
+class _UnderWay:
+    """The collections that are being brought up to date, one task each.
+
+    One that is read whole takes longer than a round: it goes on beside the next ones.
+    """
+
+    def __init__(self, galleries: Galleries) -> None:
+        self._galleries = galleries
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+
+    async def catch_up_all(self, behind: Mapping[UUID, int]) -> list[BaseException]:
+        new = {
+            collection_id: asyncio.create_task(self._galleries.follow(collection_id, revision))
+            for collection_id, revision in behind.items()
+            if collection_id not in self._tasks
+        }
+        self._tasks |= new
+        if new:
+            await asyncio.wait(new.values(), timeout=POLL_S)
+        ended = {each: task for each, task in self._tasks.items() if task.done()}
+        for collection_id in ended:
+            del self._tasks[collection_id]
+        return [error for task in ended.values() if (error := task.exception()) is not None]
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _again_and_again(name: str, step: Callable[[], Awaitable[None]]) -> None:
-    failing = False
-    while True:
-        # Not in step with other replicas: an outage would bring them into step.
-        await asyncio.sleep(POLL_S * random.uniform(0.8, 1.2))  # noqa: S311
-        try:
-            await step()
-        except Exception as error:  # noqa: BLE001  (nobody else would go on in its place)
-            if not failing:  # once an outage, not each second
-                log.error(f"galleries_not_{name}", **describe_error(error))
-            failing = True
-        else:
-            if failing:
-                log.info(f"galleries_{name}_again")
-            failing = False
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)

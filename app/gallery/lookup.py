@@ -5,33 +5,39 @@ that there is no such collection or subject, the database is asked.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
 from app.gallery.live import LiveGallery
 from app.gallery.service import Galleries
 from app.problems import Behind, CollectionNotFound, SubjectNotFound
+from app.tasks import leave_to_its_end
 
 
 async def find_gallery(
-    galleries: Galleries, name: str, *, min_revision: int | None = None
+    galleries: Galleries, collection: str | UUID, *, min_revision: int | None = None
 ) -> LiveGallery:
     """Give a collection's gallery, whose templates can be compared with the embedder's.
 
     Args:
         galleries: of this process.
-        name: of the collection.
+        collection: its name; or its id, which stays when names are exchanged.
         min_revision: that it must have seen; None: whatever it has seen.
 
     Raises:
-        CollectionNotFound: there is none of this name.
+        CollectionNotFound: there is none of this name or id.
         EmbedderMismatch: see `Galleries.find_usable`.
-        Behind: the revision did not come in time.
+        Behind: the revision did not come in time, or the collection can't be loaded here.
         OperationalError: the database is away, and what is asked for is not here.
     """
-    return await _found(galleries, lambda: galleries.find_usable(name), min_revision)
+
+    def find() -> LiveGallery:
+        if isinstance(collection, UUID):
+            return galleries.find_usable_by_id(collection)
+        return galleries.find_usable(collection)
+
+    return await _found(galleries, find, min_revision)
 
 
 async def find_gallery_of(
@@ -69,12 +75,12 @@ async def _found(
             try:
                 live = find()
             except (CollectionNotFound, SubjectNotFound):
-                await _to_its_end(galleries.look_again())
+                await leave_to_its_end(galleries.look_again())
                 live = find()
             if min_revision is None or live.gallery.revision >= min_revision:
                 return live
             # Then looked up again: it may be gone by now, and another one have its name.
-            await _to_its_end(galleries.catch_up(live.collection_id, revision=min_revision))
+            await leave_to_its_end(galleries.catch_up(live.collection_id, revision=min_revision))
             await galleries.wait_for(live.collection_id, min_revision)
 
 
@@ -96,16 +102,3 @@ async def _in_time(patience_s: float) -> AsyncIterator[None]:
             "try again shortly, here or at another replica.",
             headers={"Retry-After": "1"},
         ) from None
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do what others may wait for, too: it goes on when the one who has begun it has to leave."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(_look_at)
-    await asyncio.shield(task)
-
-
-def _look_at(ended: "asyncio.Task[None]") -> None:
-    """Take notice of how something ended that perhaps nobody waits for any more."""
-    if not ended.cancelled():
-        ended.exception()

@@ -7,7 +7,19 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row, Select, and_, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    Row,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.announcements import announce
@@ -244,9 +256,11 @@ async def load_subjects(
         .order_by(FeedbackRow.created_at, FeedbackRow.id)
     )
     if only is not None:
-        subjects = subjects.where(SubjectRow.id.in_(only))
-        samples = samples.where(SubjectRow.id.in_(only))
-        rejections = rejections.where(FeedbackRow.subject_id.in_(only))
+        # As one parameter: a statement can't have more than 65,535.
+        these = any_(literal(list(only), ARRAY(Uuid)))
+        subjects = subjects.where(SubjectRow.id == these)
+        samples = samples.where(SubjectRow.id == these)
+        rejections = rejections.where(FeedbackRow.subject_id == these)
     labels = {
         subject_id: Label(external_id, name)
         for subject_id, external_id, name in await session.execute(subjects)

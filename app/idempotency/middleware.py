@@ -11,8 +11,9 @@ from app.handlers import problem_response
 from app.idempotency.answers import REPLAYED, Answer
 from app.idempotency.claim import Claim
 from app.idempotency.repository import Key
-from app.idempotency.request import ClientGone, SpooledRequest
+from app.idempotency.request import SpooledRequest
 from app.idempotency.service import claim_or_answer
+from app.patience import CLIENT_GONE, ClientGone
 from app.problems import InvalidRequest, Problem
 from app.services import Services
 
@@ -120,4 +121,4 @@ def _is_final(status: int) -> bool:
     """Whether the same request would be answered the same way: not when the service was at fault,
     or had too much to do, or the client has gone.
     """
-    return status < 500 and status not in (429, 499)
+    return status < 500 and status not in (429, CLIENT_GONE)

@@ -9,13 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
 
+from app.patience import ClientGone
+from app.temporary import written_aside
+
 IN_MEMORY_BYTES = 1024 * 1024
 """Of a body; what is beyond lies in a temporary file, as Starlette does with uploads."""
 CHUNK_BYTES = 64 * 1024
-
-
-class ClientGone(Exception):
-    """The client went before it had sent the whole request."""
 
 
 class SpooledRequest:
@@ -38,6 +37,7 @@ class SpooledRequest:
 
         Raises:
             ClientGone: it does not come to its end.
+            StorageUnavailable: there is no room for it.
         """
         more = True
         while more:
@@ -47,10 +47,11 @@ class SpooledRequest:
             body = message.get("body", b"")
             self._digest.update(body)
             self._left_bytes += len(body)
-            if self._left_bytes > IN_MEMORY_BYTES:
-                await run_in_threadpool(self._file.write, body)
-            else:
-                self._file.write(body)
+            with written_aside():
+                if self._left_bytes > IN_MEMORY_BYTES:
+                    await run_in_threadpool(self._file.write, body)
+                else:
+                    self._file.write(body)
             more = message.get("more_body", False)
         self._file.seek(0)
         return self._digest.digest()

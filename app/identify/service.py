@@ -36,7 +36,7 @@ from models.identifier import FoundFaces, Identification
 async def identify(
     *,
     image: UploadFile,
-    collection: str,
+    collection: str | UUID,
     limit: int,
     max_fpir: float | None,
     threshold: float | None,
@@ -44,7 +44,7 @@ async def identify(
     services: Services,
     request_id: str,
 ) -> IdentifyAnswer:
-    """Name every face of a picture, or say that it is unknown."""
+    """Name every face of a picture, or say that it is unknown; `collection` is a name or an id."""
     if max_fpir is not None and threshold is not None:
         raise FieldsNotAllowed("Send `max_fpir` or `threshold`, not both.")
     live = await find_gallery(services.galleries, collection, min_revision=min_revision)

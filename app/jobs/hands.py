@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from app.database import Database
 from app.jobs import claims, repository
 from app.jobs.attended import Attended, Work
-from app.jobs.claim import Claim
+from app.jobs.claim import RETRAINING, Claim
 from app.jobs.lock import job_lock, job_lock_if_free
 from app.jobs.outcome import STOPPED
 from app.logs import describe_error, get_logger
@@ -55,24 +55,28 @@ class Hands:
 
     async def _take(self, job_id: UUID) -> None:
         try:
-            async with job_lock_if_free(self._database.address, job_id) as free:
+            async with self._database.snapshot() as session:
+                kind = await repository.kind_of(session, job_id)
+            if kind not in self._kinds:
+                return
+            # The turn before the lock: its connection is none of the pool's, and other processes
+            # could begin the job meanwhile.
+            async with (
+                self._turns[kind],
+                job_lock_if_free(self._database.address, job_id) as free,
+            ):
                 if free:
                     await self._attend(job_id, again=True)
         except Exception as error:  # noqa: BLE001  (it stays queued, and will be put in again)
             log.warning("job_not_begun", job=str(job_id), **describe_error(error))
 
     async def _attend(self, job_id: UUID, *, again: bool) -> None:
-        """Run a job whose lock this process holds."""
-        async with self._database.snapshot() as session:
-            kind = await repository.kind_of(session, job_id)
-        if kind not in self._kinds:
-            return
-        async with self._turns[kind]:
-            async with self._database.transaction() as session:
-                claim = await claims.claim(session, job_id)
-            if claim is not None:
-                work = self._kinds[kind](claim)
-                await Attended(claim, work, self._database, again=again).run()
+        """Run a job whose turn it is, and whose lock this process holds."""
+        async with self._database.transaction() as session:
+            claim = await claims.claim(session, job_id)
+        if claim is not None:
+            work = self._kinds[claim.kind](claim)
+            await Attended(claim, work, self._database, again=again).run()
 
     async def insert_and_run(self, fields: dict[str, Any]) -> bool:
         """Begin a retraining in this process; False if the collection has an unfinished one."""
@@ -91,7 +95,8 @@ class Hands:
                     begun.set_result(inserted)
                 if inserted:
                     try:
-                        await self._attend(job_id, again=False)
+                        async with self._turns[RETRAINING]:
+                            await self._attend(job_id, again=False)
                     except asyncio.CancelledError:
                         async with self._database.transaction() as session:
                             await claims.finish(session, job_id, "failed", STOPPED)

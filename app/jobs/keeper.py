@@ -2,7 +2,6 @@
 bundles go, training starts.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -15,8 +14,9 @@ from app.jobs.claim import RETRAINING
 from app.jobs.leftovers import DEAD, clear_bundles, clear_folders, end_dead_jobs
 from app.jobs.outcome import STOPPED
 from app.jobs.service import Jobs
-from app.logs import describe_error, get_logger
+from app.logs import get_logger
 from app.problems import Problem
+from app.repeating import Step, beside, repeat
 
 LOOK_EVERY_S = 5.0
 GROWTH = 1.1
@@ -46,19 +46,17 @@ async def keeping(
     if share is not None and not jobs.has_workers and not await jobs.can_train():
         log.warning("retraining_unavailable", reason="COHORT_TRAINING_PYTHON has no torch")
         share = None
-    task = asyncio.create_task(_keep(jobs, bundles, galleries, database, share))
+    steps = _steps(jobs, bundles, galleries, database, share)
     try:
-        yield
+        async with beside(repeat(*steps, every_s=LOOK_EVERY_S)):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         await jobs.close()
 
 
-async def _keep(
+def _steps(
     jobs: Jobs, bundles: Bundles, galleries: Galleries, database: Database, share: float | None
-) -> None:
+) -> list[Step]:
     steps: list[Callable[[], Awaitable[None]]] = [
         lambda: end_dead_jobs(database, workers=jobs.has_workers),
         jobs.announce,
@@ -67,18 +65,7 @@ async def _keep(
     ]
     if share is not None:
         steps.append(lambda: _start_where_due(share, jobs, galleries, database))
-    failing: set[int] = set()
-    while True:
-        for number, step in enumerate(steps):
-            try:
-                await step()
-            except Exception as error:  # noqa: BLE001  (nobody else would go on in its place)
-                if number not in failing:  # once an outage
-                    log.error("jobs_not_kept", **describe_error(error))
-                failing.add(number)
-            else:
-                failing.discard(number)
-        await asyncio.sleep(LOOK_EVERY_S)
+    return [Step(step, failed="jobs_not_kept", mended="jobs_kept_again") for step in steps]
 
 
 async def _start_where_due(

@@ -190,6 +190,23 @@ async def queued(session: AsyncSession) -> Sequence[JobRow]:
     ).all()
 
 
+async def next_batches(session: AsyncSession, *, limit: int) -> Sequence[UUID]:
+    """List the oldest batches that nobody has begun, so many of each kind, the oldest first."""
+    in_order = (JobRow.created_at, JobRow.id)
+    place = func.row_number().over(partition_by=JobRow.kind, order_by=in_order).label("place")
+    waiting = (
+        select(JobRow.id, JobRow.created_at, place)
+        .where(JobRow.state == "queued", JobRow.kind != RETRAINING)
+        .subquery()
+    )
+    statement = (
+        select(waiting.c.id)
+        .where(waiting.c.place <= limit)
+        .order_by(waiting.c.created_at, waiting.c.id)
+    )
+    return (await session.scalars(statement)).all()
+
+
 async def say(session: AsyncSession, row: JobRow, message: str) -> None:
     """Write down what a queued job waits for."""
     await session.execute(

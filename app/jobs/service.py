@@ -37,6 +37,9 @@ from app.problems import (
 )
 from app.settings import Settings
 
+TAKEN_AT_ONCE = 16
+"""Batches of a kind that wait for their turn in this process; the others do in the database."""
+
 
 class Jobs:
     """The jobs of all collections, some of which this process runs."""
@@ -148,13 +151,14 @@ class Jobs:
         To be called when one was written down, and again and again: Redis may be away, or have
         forgotten everything; and a hint is gone with the worker that took it.
         """
+        if self._queue is None:
+            async with self._database.snapshot() as session:
+                job_ids = await repository.next_batches(session, limit=TAKEN_AT_ONCE)
+            for job_id in job_ids:
+                self.hands.take_aside(job_id)
+            return
         async with self._database.snapshot() as session:
             rows = await repository.queued(session)
-        if self._queue is None:
-            for row in rows:
-                if row.kind != RETRAINING:
-                    self.hands.take_aside(row.id)
-            return
         try:
             told = await self._queue.put(rows)
         except RedisError:

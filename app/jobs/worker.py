@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from app.batches.service import learn_batches
 from app.bundles.keeper import keeping_bundles
+from app.freed_memory import giving_back_memory
 from app.gallery.follower import following
 from app.gallery.hearing import hearing
 from app.jobs.alive import showing_life
@@ -40,6 +41,7 @@ async def work(
         async with (
             keeping_bundles(services.bundles),
             following(services.galleries),
+            giving_back_memory(),
             hearing(services.galleries, services.redis),
             keeping(services.jobs, services.bundles, services.galleries, services.database, None),
             _open_lanes(services),

@@ -134,7 +134,10 @@ async def revoke_key(database: Database, *, key_id: str) -> None:
 
 
 async def ensure_admin_key(database: Database, *, data_dir: Path) -> None:
-    """Make the first admin key if there was never a key; show it once and write it to a file."""
+    """Make the first admin key if there was never a key, and write it to a file.
+
+    Whoever sits at the terminal is shown it once; a log that takes our output is not.
+    """
     path = data_dir / "admin.key"
     async with database.transaction() as session:
         await repository.lock_start(session)
@@ -145,7 +148,10 @@ async def ensure_admin_key(database: Database, *, data_dir: Path) -> None:
         # On the disk before the commit: a crash or a power cut between the two leaves a file that
         # the next start replaces, the other way round a key that nobody has.
         write_private(path, token)
-    sys.stdout.write(f"Admin key, shown this once and kept in {path}: {token}\n")
+    if sys.stdout.isatty():
+        sys.stdout.write(f"Admin key, shown this once and kept in {path}: {token}\n")
+    else:
+        sys.stdout.write(f"The first admin key is in {path}\n")
     sys.stdout.flush()
 
 

@@ -55,6 +55,8 @@ async def delete_outlived(session: AsyncSession, *, limit: int) -> int:
             < func.now() - func.make_interval(0, 0, 0, CollectionRow.picture_days)
         )
         .limit(limit)
+        # Whoever deletes subjects has them in another order; what is left out goes with those.
+        .with_for_update(skip_locked=True, of=PictureRow)
     )
     deleted = await session.execute(
         delete(PictureRow).where(PictureRow.sample_id.in_(outlived)).returning(PictureRow.sample_id)

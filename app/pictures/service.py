@@ -4,6 +4,7 @@ A picture is stored in the transaction that stores its sample, and goes with it 
 own cascade. Sealed with its sample's id, it can't be opened as another sample's.
 """
 
+import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,13 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.collections.repository import lock_by_name
 from app.database import Database
+from app.encryption.contents import PICTURE
 from app.pictures import repository
 from app.pictures.schemas import DeletedPictures
 from app.problems import CollectionNotFound, PictureNotFound
 from vault.vault import Vault
-
-PURPOSE = "picture"
-"""That kept pictures are sealed for; their owner is the sample."""
 
 _SIGNATURES = {
     b"\xff\xd8\xff": "image/jpeg",
@@ -37,7 +36,7 @@ class KeptPicture:
 
 async def keep(session: AsyncSession, vault: Vault, *, sample_id: UUID, content: bytes) -> None:
     """Keep the picture of a sample that the transaction has stored."""
-    sealed = vault.seal(content, purpose=PURPOSE, owner=sample_id)
+    sealed = vault.seal(content, purpose=PICTURE, owner=sample_id)
     await repository.insert_picture(session, sample_id=sample_id, sealed=sealed)
 
 
@@ -53,7 +52,8 @@ async def get_picture(
         sealed = await repository.find_picture(session, subject_id=subject_id, sample_id=sample_id)
     if sealed is None:
         raise PictureNotFound("No picture of such a sample is kept.")
-    content = vault.open(sealed, purpose=PURPOSE, owner=sample_id)
+    # In a thread: it may have to learn a newer data key first.
+    content = await asyncio.to_thread(vault.open, sealed, purpose=PICTURE, owner=sample_id)
     return KeptPicture(content, _media_type(content))
 
 

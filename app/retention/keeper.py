@@ -1,10 +1,9 @@
 """Purges again and again while the service runs; of many replicas, one at a time does."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
-from app.logs import describe_error, get_logger
+from app.repeating import Step, beside, repeat
 from app.retention.service import purge
 from app.services import Services
 
@@ -14,19 +13,23 @@ EVERY_S = 600.0
 """Days are kept, so minutes more do not count; what is deleted by hand leaves the tables' files
 as soon."""
 
-log = get_logger()
-
 
 @asynccontextmanager
 async def purging(services: Services) -> AsyncIterator[None]:
     """Purge now and then while the block runs; replicas find within a second who was erased."""
-    task = asyncio.create_task(_purge_again_and_again(services))
-    try:
+
+    async def purge_all() -> None:
+        await purge(
+            database=services.database,
+            settings=services.settings,
+            holds=services.bundles.files.holds,
+            wait=False,
+        )
+        await forget_in_memory(services)
+
+    step = Step(purge_all, failed="not_purged", mended="purged_again")
+    async with beside(repeat(step, every_s=EVERY_S, first_after_s=FIRST_AFTER_S)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def forget_in_memory(services: Services) -> None:
@@ -36,19 +39,3 @@ async def forget_in_memory(services: Services) -> None:
     """
     await services.galleries.forget_deleted()
     services.database.forget_statements()
-
-
-async def _purge_again_and_again(services: Services) -> None:
-    await asyncio.sleep(FIRST_AFTER_S)
-    while True:
-        try:
-            await purge(
-                database=services.database,
-                settings=services.settings,
-                holds=services.bundles.files.holds,
-                wait=False,
-            )
-            await forget_in_memory(services)
-        except Exception as error:  # noqa: BLE001  (nobody else would go on in its place)
-            log.error("not_purged", **describe_error(error))
-        await asyncio.sleep(EVERY_S)

@@ -43,7 +43,7 @@ async def enrol(
     name: str | None,
     metadata: str | None,
     consent_reference: str | None,
-    collection: str | None,
+    collection: str | UUID | None,
     select: Select | None,
     allow_conflict: bool,
     min_revision: int | None,
@@ -60,7 +60,7 @@ async def enrol(
         name: what people call it.
         metadata: whatever the client wants to keep with it.
         consent_reference: of a new subject, where its consent is on file.
-        collection: its name; the subject's own, or the default one, if not given.
+        collection: its name or id; the subject's own, or the default one, if not given.
         select: which face of several is meant.
         allow_conflict: enrol faces that are taken for another subject, too.
         min_revision: of the collection, that the faces are compared with at least.
@@ -91,7 +91,7 @@ async def enrol(
                 "`consent_reference` with PATCH /subjects/{subject_id}."
             )
         live = await find_gallery_of(services.galleries, subject_id, min_revision=min_revision)
-        if collection not in (None, live.collection_name):
+        if collection not in (None, live.collection_name, live.collection_id):
             raise SubjectNotFound("No subject of this collection has this id.")
         target = subject_id
     while True:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.database import Database
 from app.logs import configure_logs
+from app.outage import ASK_EVERY_S
 from benchmarks.servers import Postgres
 
 SOON_S = 3.0
@@ -125,6 +126,23 @@ async def test_a_process_that_stood_still_itself_does_not_blame_the_database(
         loop.call_soon(lambda: time.sleep(0.7))
         await asyncio.sleep(0.05)
         assert not database.is_away
+
+
+@pytest.mark.slow
+async def test_a_server_that_refuses_is_not_away_and_healthy_connections_are_kept(
+    database: Database, own_postgres: Postgres
+) -> None:
+    cut_all_others = """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+    """
+    async with database.transaction() as session:
+        await session.execute(text("ALTER ROLE postgres PASSWORD 'another'"))
+    async with database.transaction() as session:
+        assert (await session.execute(text(cut_all_others))).all()  # the one that is asked
+        await asyncio.sleep(2 * ASK_EVERY_S + 0.5)
+        assert not database.is_away
+        await session.execute(text("SELECT"))
 
 
 async def test_nobody_watches_where_nobody_asked_for_it() -> None:

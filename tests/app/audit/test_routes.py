@@ -3,6 +3,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
@@ -222,3 +223,16 @@ async def test_a_client_that_goes_away_is_entered(
         while not (found := await entries(client, action="retrain")):
             await asyncio.sleep(0.05)
     assert [(each["outcome"], each["status"]) for each in found] == [("given_up", 499)]
+
+
+async def test_a_collection_that_another_replica_has_just_made_is_found(
+    app: FastAPI, client: AsyncClient
+) -> None:
+    with psycopg.connect(app.state.services.database.address) as connection:
+        connection.execute(
+            "INSERT INTO collections (id, name, embedder_name, embedder_sha256, revision)"
+            " SELECT gen_random_uuid(), 'new', embedder_name, embedder_sha256, 0 FROM collections"
+        )
+    assert await entries(client, collection="new") == []
+    unknown = await client.get("/admin/audit", params={"collection": "none"})
+    assert unknown.json()["code"] == "collection_not_found"

@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -10,12 +12,19 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient, Response
+from sqlalchemy.exc import IntegrityError
 
+from app.batches import handling
+from app.batches.schemas import ENROL, EnrolOptions
+from app.batches.service import submit
+from app.encryption.repository import is_of_rotated_key
+from app.keys.caller import Caller
 from app.keys.service import create_key
 from app.services import Services
 from app.settings import Settings
 from tests.app.batches.made import base64_of, ndjson_of, tar_of, zip_of
 from tests.app.retention.test_service import purge_now
+from vault.vault import KEY_BYTES, Vault
 
 Picture = Callable[[str], bytes]
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -343,3 +352,83 @@ async def test_an_upload_that_is_sent_again_is_one_batch(
     assert answers[1].headers["Idempotency-Replayed"] == "true"
     await over(client, answers[0])
     assert len((await client.get("/admin/jobs")).json()["jobs"]) == 1
+
+
+async def test_a_batch_stays_with_its_collection_when_names_are_exchanged(
+    client: AsyncClient, services: Services, picture: Picture
+) -> None:
+    await client.post("/collections", json={"name": "beside"})
+    for collection in ("default", "beside"):  # a person of the same external id in both
+        await over(
+            client,
+            await send(
+                client,
+                "/enroll/batch",
+                zip_of({"obama/1.jpg": picture("obama")}),
+                collection=collection,
+            ),
+        )
+    services.jobs.hands.stopping.set()  # so that the batches wait
+    archive = zip_of({"obama/2.jpg": picture("obama2"), "joe/1.jpg": picture("biden")})
+    enrolment = await send(client, "/enroll/batch", archive)
+    probes = zip_of({"1.jpg": picture("obama3")})
+    identification = await send(client, "/identify/batch", probes)
+    switched = await client.post("/admin/collections/default/switch", json={"with": "beside"})
+    assert switched.status_code == 200
+    services.jobs.hands.stopping.clear()
+    await services.jobs.announce()
+    assert (await over(client, enrolment))["failed"] == 0
+    assert (await over(client, identification))["failed"] == 0
+    listed = (await client.get("/subjects", params={"collection": "beside"})).json()["subjects"]
+    ids = {each["external_id"]: each["subject_id"] for each in listed}
+    assert ids.keys() == {"joe", "obama"}
+    assert {each["subject_id"] for each in await items_of(client, enrolment)} == set(ids.values())
+    ((face,),) = [each["faces"] for each in await items_of(client, identification)]
+    assert face["best"]["subject_id"] == ids["obama"]
+    assert len((await client.get("/subjects")).json()["subjects"]) == 1
+
+
+async def test_a_subject_that_others_make_again_and_again_is_given_up(
+    client: AsyncClient, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it looks to a batch that comes too late each time."""
+
+    async def nobody(*_: object, **__: object) -> None: ...
+
+    monkeypatch.setattr(handling, "id_of_external_id", nobody)
+    monkeypatch.setattr(handling, "TRY_AGAIN_AFTER_S", 0.01)
+    line = {"external_id": "46", "images": [base64_of(picture("biden"))]}
+    for failed in (0, 1):
+        answer = await client.post("/enroll/batch", content=ndjson_of(line), headers=NDJSON)
+        assert (await over(client, answer))["failed"] == failed
+    (item,) = await items_of(client, answer)
+    assert item["error"]["code"] == "external_id_taken"
+
+
+async def test_the_report_of_a_refused_item_goes_with_whom_it_is_about(
+    client: AsyncClient, people: dict[str, bytes]
+) -> None:
+    await over(client, await send(client, "/enroll/batch", zip_of(people)))
+    cat = people["barack_obama/cat.jpg"]
+    answer = await send(client, "/enroll/batch", zip_of({"joe/2.jpg": cat, "other/1.jpg": cat}))
+    assert (await over(client, answer))["failed"] == 2
+    joe, other = await items_of(client, answer)
+    assert (joe["error"]["code"], joe["id"]) == ("no_face_enrolled", "joe")
+    assert other["subject_id"] is None
+    assert (await client.delete(f"/subjects/{joe['subject_id']}")).status_code == 204
+    assert await items_of(client, answer) == [other]
+
+
+async def test_an_upload_sealed_with_a_rotated_key_is_not_taken_for_a_deleted_collection(
+    services: Services, people: dict[str, bytes]
+) -> None:
+    with pytest.raises(IntegrityError) as refused:
+        await submit(
+            ENROL,
+            file=io.BytesIO(zip_of(people)),
+            file_format="zip",
+            options=EnrolOptions(),
+            caller=Caller("x", frozenset()),
+            services=replace(services, vault=Vault({2: bytes(KEY_BYTES)})),
+        )
+    assert is_of_rotated_key(refused.value)

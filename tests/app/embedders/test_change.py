@@ -111,6 +111,7 @@ async def test_searches_and_enrolments_go_on_throughout(
     client, services = replica
     second, other_services = await start(both)
     await enrol_people(client, picture, each=3)
+    await other_services.galleries.follow_changes()
     seen: dict[str, set[str]] = {"first": set(), "second": set()}
     enrolled = 0
     ends = asyncio.Event()

@@ -9,9 +9,14 @@ import psycopg
 import pytest
 from httpx import AsyncClient
 
+from app.collections.repository import insert_if_new
+from app.database import Database
 from app.gallery import follower
 from app.logs import configure_logs
 from app.settings import Settings
+from app.tables import CollectionRow
+from models.zoo import EmbedderManifest
+from tests.app.gallery.stored import galleries_on, templates, write_subject
 
 Picture = Callable[[str], bytes]
 Serve = Callable[[Settings], AbstractAsyncContextManager[AsyncClient]]
@@ -158,3 +163,32 @@ async def test_the_follower_outlives_its_connections(
         return await found(other, picture("obama2")) == [subject_id]
 
     await soon(is_there)
+
+
+async def test_a_collection_that_takes_long_keeps_no_other_back(
+    wide_database: Database,
+    embedder: EmbedderManifest,
+    collection: CollectionRow,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(follower, "POLL_S", 0.05)
+    async with wide_database.transaction() as session:
+        other = await insert_if_new(session, name="d", embedder=embedder)
+    assert other is not None
+    galleries = galleries_on(wide_database, embedder)
+    await galleries.refresh()
+
+    def follows(name: str, revision: int) -> Callable[[], Awaitable[bool]]:
+        async def is_seen() -> bool:
+            return galleries.find(name).gallery.revision == revision
+
+        return is_seen
+
+    async with follower.following(galleries):
+        async with galleries._locks[collection.id]:  # as while it is read whole
+            await write_subject(wide_database, collection, templates(1))
+            for revision in (1, 2, 3):
+                await write_subject(wide_database, other, templates(1))
+                await soon(follows("d", revision))
+            assert galleries.find("c").gallery.revision == 0
+        await soon(follows("c", 1))

@@ -16,5 +16,5 @@ def test_a_notice_is_read_as_it_was_written(revision: int | None) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"7", b"\xff", b"x 1", str(COLLECTION).encode() + b" x"])
 def test_what_is_none_is_refused(sent: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         read_notice(sent)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from sqlalchemy import Executable, delete, insert, update
 
+from app.collections.repository import insert_if_new
 from app.database import Database
 from app.gallery.live import LiveGallery
-from app.gallery.repository import Label, record_change
+from app.gallery.lookup import find_gallery, find_gallery_of
+from app.gallery.repository import Label, load_subjects, record_change
 from app.gallery.service import Galleries
-from app.problems import CollectionNotFound, EmbedderMismatch, SubjectNotFound
+from app.problems import Behind, CollectionNotFound, EmbedderMismatch, SubjectNotFound
 from app.subjects.repository import to_bytes
 from app.tables import BundleRow, CollectionRow, FeedbackRow, SampleRow, SubjectRow
 from models.arrays import Floats
@@ -108,6 +110,59 @@ async def test_large_collections_are_loaded_in_portions(
     live = galleries.find("c")
     assert len(live.gallery) == 7
     assert all(live.gallery.templates_of(each).shape == (3, 192) for each in ids)
+
+
+async def break_subject(database: Database, collection: CollectionRow) -> None:
+    """Store templates of two lengths, of which no gallery can be made."""
+    subject_id = await write_subject(database, collection, templates(1))
+    async with database.transaction() as session:
+        await write_sample(session, subject_id, templates(1, dimension=3)[0])
+        await record_change(
+            session, collection_id=collection.id, subject_id=subject_id, kind="samples_added"
+        )
+
+
+async def test_a_collection_that_fails_keeps_no_other_from_being_followed_and_loaded(
+    database: Database, galleries: Galleries, collection: CollectionRow, embedder: EmbedderManifest
+) -> None:
+    async with database.transaction() as session:
+        other = await insert_if_new(session, name="d", embedder=embedder)
+    assert other is not None
+    galleries.add(other)
+    await break_subject(database, collection)
+    await write_subject(database, other, templates(1))
+    with pytest.raises(ValueError, match="shape"):
+        await galleries.follow_changes()
+    assert galleries.find("d").gallery.revision == 1
+    assert galleries.find("c").gallery.revision == 0
+
+    afresh = galleries_on(database, embedder)
+    with pytest.raises(ValueError, match="shape"):
+        await afresh.refresh()
+    assert len(afresh.find("d").gallery) == 1
+    with pytest.raises(Behind):  # it is there, so nobody is told that there is none
+        await find_gallery(afresh, "c")
+    for replica in (afresh, galleries):  # nor of another one's trouble
+        with pytest.raises(CollectionNotFound):
+            await find_gallery(replica, "none")
+        with pytest.raises(SubjectNotFound):
+            await find_gallery_of(replica, uuid4())
+
+
+async def test_a_replica_that_is_more_subjects_behind_than_a_statement_has_parameters_follows(
+    database: Database, collection: CollectionRow
+) -> None:
+    subject_id = await write_subject(database, collection, templates(2))
+    await write_subject(database, collection, templates(1))
+    async with database.snapshot() as session:
+        stored = await load_subjects(
+            session,
+            collection.id,
+            VAULT,
+            dimension=192,
+            only={subject_id, *(uuid4() for _ in range(65_536))},
+        )
+    assert (list(stored.labels), len(stored.templates)) == ([subject_id], 2)
 
 
 async def test_subjects_are_found_in_their_collection(

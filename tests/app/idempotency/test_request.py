@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from app.idempotency.request import IN_MEMORY_BYTES, ClientGone, SpooledRequest
+from app.idempotency.request import IN_MEMORY_BYTES, SpooledRequest
+from app.patience import ClientGone
 
 FORM = "multipart/form-data; boundary="
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import pytest
 from httpx import AsyncClient
 
 from app.jobs import keeper
+from app.repeating import beside, repeat
 from app.services import Services
 from app.settings import Settings
 from tests.app.jobs.conftest import RunElsewhere
@@ -111,7 +112,6 @@ async def test_without_torch_nothing_starts_by_itself(
 async def test_a_step_that_fails_does_not_keep_the_next_from_its_turn(
     services: Services, write_job: WriteJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "LOOK_EVERY_S", 0.05)
     due = asyncio.Event()
 
     async def fail() -> None:
@@ -124,10 +124,7 @@ async def test_a_step_that_fails_does_not_keep_the_next_from_its_turn(
     monkeypatch.setattr(keeper, "_start_where_due", note)
     job_id = write_job()
     parts = services.jobs, services.bundles, services.galleries, services.database
-    keeping = asyncio.create_task(keeper._keep(*parts, 0.1))
-    async with asyncio.timeout(10):
+    steps = keeper._steps(*parts, 0.1)
+    async with beside(repeat(*steps, every_s=60)), asyncio.timeout(10):
         await due.wait()
-    keeping.cancel()
-    with suppress(asyncio.CancelledError):
-        await keeping
     assert (await services.jobs.get(job_id)).state == "failed"

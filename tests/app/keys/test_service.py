@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -142,7 +143,22 @@ async def test_an_admin_key_is_made_once_even_if_revoked(
     await service.ensure_admin_key(database, data_dir=tmp_path)
     assert len(await service.list_keys(database)) == 1
     assert not (tmp_path / "admin.key").exists()
-    assert capsys.readouterr().out.count("cohort_") == 1
+    said = capsys.readouterr().out
+    assert said.count(str(tmp_path / "admin.key")) == 1
+    assert "cohort_" not in said
+
+
+async def test_an_admin_key_is_shown_at_a_terminal_alone(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, end = os.openpty()
+    with os.fdopen(end, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        await service.ensure_admin_key(database, data_dir=tmp_path)
+        monkeypatch.undo()
+        said = os.read(terminal, 1000).decode()
+    os.close(terminal)
+    assert said.count((tmp_path / "admin.key").read_text().strip()) == 1
 
 
 async def test_an_admin_key_of_an_older_database_is_replaced(
