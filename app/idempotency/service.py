@@ -39,11 +39,12 @@ async def claim_or_answer(
     wait_until = monotonic() + WAIT_S
     while True:
         async with database.transaction() as session:
-            if await repository.claim(
+            # Looked for first: an insert would wait for whoever is about to commit the row.
+            stored = await repository.find(session, key)
+            if stored is None and await repository.claim(
                 session, key, claim.token, request_sha256=request_sha256, lease_s=LEASE_S
             ):
                 return claim
-            stored = await repository.find(session, key)
             if stored is not None:
                 _refuse_another(stored, request_sha256)
                 if _is_left(stored) and await repository.take_over(
