@@ -25,6 +25,12 @@ CONNECT_TIMEOUT_S = 2
 POOL_TIMEOUT_S = 5.0
 """How long a transaction waits for a connection while others have them all."""
 
+NOTICE_LOSS = (
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"
+)
+"""Has the server end a connection whose machine is gone within seconds, and what it has locked with
+it. For connections that hold locks and say nothing: the kernel would keep them for hours."""
+
 before_commit: ContextVar[Callable[[AsyncSession], Awaitable[None]] | None] = ContextVar(
     "before_commit", default=None
 )

@@ -60,7 +60,9 @@ def demands(figures: Mapping[str, float]) -> dict[str, bool]:
         "no request failed": figures["failed"] == 0,
         "nothing acknowledged is lost": figures["lost"] == 0,
         "nobody is found who should not be": figures["phantoms"] == 0,
+        "answers were asked for by a revision": figures["named"] > 0,
         "no answer is older than the revision that was named": figures["stale"] == 0,
+        "no replica is too far behind to answer": figures["behind_503"] == 0,
         f"p99 of the propagation at most {LARGEST_P99_MS:.0f} ms": (
             figures["propagation_p99_ms"] <= LARGEST_P99_MS
         ),

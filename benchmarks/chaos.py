@@ -46,9 +46,9 @@ class Outcome:
 
     fault: Fault
     reads: Sequence[Read]
-    """From its begin until everything was whole again."""
+    """From its begin until the replicas were compared."""
     acknowledged: int
-    """Writes, in the same time."""
+    """Writes, from its begin until everything was whole again."""
     refusals: Sequence[Refusal]
     whole_s: float
     """From when nothing was wrong any more."""
@@ -78,12 +78,19 @@ class Outcome:
             if each.ended in ("unanswered", "refused") and each.replica != self.fault.hit
         ]
 
+    def silent(self) -> set[int]:
+        """Replicas that have answered no search, but for the one that was hit itself."""
+        answered = {each.replica for each in self.reads if each.ended in ("found", "from memory")}
+        return set(range(REPLICAS)) - answered - {self.fault.hit}
+
     def missed(self) -> list[str]:
         """What should be true of it and is not."""
         demands = {
             "nothing acknowledged is lost": not self.found.lost,
             "nobody is there who should not be": not self.found.phantoms,
             "every search was answered": not self.unanswered(),
+            "each replica has answered searches": not self.silent(),
+            "writes were acknowledged": self.acknowledged > 0,
             "refused writes say when to come again": all(each.says_when for each in self.refusals),
             f"it is whole again of itself ({self.failure})": self.failure is None
             and self.whole_s < WHOLE_WITHIN_S,
@@ -104,7 +111,7 @@ def main() -> None:
     names = [fault.name for fault in FAULTS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="FAULT")
     wanted = parser.parse_args().only
-    outcomes, in_the_end, errors = outcomes_of([each for each in FAULTS if each.name in wanted])
+    outcomes, in_the_end, load = outcomes_of([each for each in FAULTS if each.name in wanted])
     show(outcomes)
     write_results(
         "chaos",
@@ -116,24 +123,31 @@ def main() -> None:
         | {
             "lost_in_the_end": len(in_the_end.lost),
             "phantoms_in_the_end": len(in_the_end.phantoms),
-            "wrong_answers": errors,
+            "wrong_answers": len(load.errors),
+            "unanswered_writes": load.unanswered_writes(),
         },
     )
     missed = [each for outcome in outcomes for each in outcome.missed()]
     if in_the_end.lost or in_the_end.phantoms:
         missed.append("in the end the replicas differ from what was acknowledged")
-    if errors:
-        missed.append(f"{errors} writes were answered wrongly")
+    if load.errors:
+        missed.append(f"{len(load.errors)} writes were answered wrongly")
+    # Each was sent again, with its key, until it was answered: also when its replica was killed.
+    if load.unanswered_writes():
+        missed.append(f"{load.unanswered_writes()} writes were never answered")
     if missed:
         raise SystemExit(f"missed: {'; '.join(missed)}")
 
 
-def outcomes_of(faults: Sequence[Fault]) -> tuple[list[Outcome], Differences, int]:
+def outcomes_of(faults: Sequence[Fault]) -> tuple[list[Outcome], Differences, Load]:
     """Have the faults happen one after the other.
 
     Returns:
-        What each came to; the differences in the end, with everybody searched for; and how many
-        writes were answered by what no good client should get.
+        What each came to; the differences in the end, with everybody searched for; and the load,
+        which is over.
+
+    Raises:
+        ExceptionGroup: a writer or a reader has failed.
     """
     outcomes = []
     console = Console(stderr=True)
@@ -151,7 +165,7 @@ def outcomes_of(faults: Sequence[Fault]) -> tuple[list[Outcome], Differences, in
             console.print(f"in the end: {wrong}", soft_wrap=True)
         for answer in load.errors[:5]:
             console.print(f"wrong: {answer.status} {answer.body}", soft_wrap=True)
-    return outcomes, in_the_end, len(load.errors)
+    return outcomes, in_the_end, load
 
 
 def outcome_of(fault: Fault, cluster: Cluster, load: Load) -> Outcome:
@@ -168,12 +182,13 @@ def outcome_of(fault: Fault, cluster: Cluster, load: Load) -> Outcome:
     load.pause_writing()
     try:
         time.sleep(SETTLED_S)
+        compared_at = time.monotonic()
         found = compared(cluster, load, sample=NEWEST)
     finally:
         load.resume_writing()
     return Outcome(
         fault=fault,
-        reads=[each for each in list(load.reads) if begun <= each.at <= whole_at],
+        reads=[each for each in list(load.reads) if begun <= each.at <= compared_at],
         acknowledged=sum(begun <= each <= whole_at for each in list(load.acknowledged)),
         refusals=[each for each in load.refusals() if begun <= each.at <= whole_at],
         whole_s=whole_at - over,

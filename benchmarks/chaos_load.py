@@ -4,7 +4,7 @@ import http.client
 import itertools
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -46,6 +46,8 @@ class Load(AbstractContextManager["Load"]):
         self.reads: list[Read] = []
         self.errors: list[Answer] = []
         """Answers to writes that no good client should get."""
+        self.failures: list[Exception] = []
+        """What writers and readers themselves have died of."""
         self.more_pictures = drawn_pictures(seed=WRITERS)
         """That the writers do not use: none is enrolled twice."""
         self._replicas = replicas
@@ -55,8 +57,8 @@ class Load(AbstractContextManager["Load"]):
         self._stopped = threading.Event()
         self._clients = [GoodClient(replicas, first=number) for number in range(WRITERS)]
         self._threads = [
-            *(threading.Thread(target=self._write, args=[each]) for each in range(WRITERS)),
-            *(threading.Thread(target=self._read, args=[each]) for each in range(len(replicas))),
+            *(self._thread(self._write, each) for each in range(WRITERS)),
+            *(self._thread(self._read, each) for each in range(len(replicas))),
         ]
 
     def __enter__(self) -> "Load":
@@ -73,6 +75,21 @@ class Load(AbstractContextManager["Load"]):
         self._stopped.set()
         for thread in self._threads:
             thread.join()
+        if self.failures:
+            raise ExceptionGroup("the load itself failed", self.failures)
+
+    def _thread(self, work: Callable[[int], None], number: int) -> threading.Thread:
+        def run() -> None:
+            try:
+                work(number)
+            except Exception as error:  # noqa: BLE001  (raised when the load is over)
+                self.failures.append(error)
+
+        return threading.Thread(target=run)
+
+    def unanswered_writes(self) -> int:
+        """Writes that were given up, each of which may be done or not."""
+        return len(self.ledger.unknown) + len(self.ledger.perhaps_deleted)
 
     def refusals(self) -> list[Refusal]:
         """All writes that were answered 503, so far."""

@@ -53,6 +53,7 @@ def failures(figures: dict[str, float]) -> str | None:
             "api_errors": lambda count: count == 0,
             "upload_5xx": lambda count: count == 0,
             "upload_batches_unfinished": lambda count: count == 0,
+            "upload_batches_not_done": lambda count: count == 0,
             "upload_ready_after": lambda ready: ready == 1,
             "memory_growth": lambda growth: growth <= GROWTH,
         },

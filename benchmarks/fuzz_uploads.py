@@ -41,6 +41,7 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
     """
     chance = random.Random(SEED)  # noqa: S311  (no secret)
     statuses: Counter[tuple[str, int]] = Counter()
+    batches: list[str] = []
     footprints = Footprints(service.pid)
     with closing(service.client()) as client:
         _warm_up(client)
@@ -48,18 +49,23 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
             if chance.random() < ARCHIVES:
                 kind, content = mutated_archive(chance, PICTURES)
                 answer = _send_archive(client, chance, kind, content)
+                if answer.status == 202:
+                    batches.append(answer.headers["location"])
             else:
                 kind, content = mutated_picture(chance, PICTURES)
                 answer = _send_picture(client, chance, content)
             statuses[kind, answer.status] += 1
             footprints.sample()
         unfinished = _unfinished_batches(client)
+        not_done = sum(not _is_done(client, batch) for batch in batches)
         is_well, _ = client.get("/readyz")
     _show(statuses)
     return {
         "uploads": float(uploads),
         "upload_5xx": float(sum(n for (_, status), n in statuses.items() if status >= 500)),
+        "upload_batches": float(len(batches)),
         "upload_batches_unfinished": float(unfinished),
+        "upload_batches_not_done": float(not_done),
         "upload_ready_after": float(is_well == 200),
         **footprints.figures(),
     }
@@ -106,6 +112,12 @@ def _unfinished_batches(client: Client) -> int:
         if not unfinished or time.monotonic() > deadline:
             return len(unfinished)
         time.sleep(0.5)
+
+
+def _is_done(client: Client, batch: str) -> bool:
+    """Whether a batch that was taken has come to its end; its items may have failed."""
+    status, shown = client.get(batch)
+    return status == 200 and shown["state"] == "done"
 
 
 def _show(statuses: Statuses) -> None:

@@ -21,7 +21,7 @@ class Ledger:
     unknown: set[str] = field(default_factory=set)
     """External ids of enrolments that were never answered, or by 503: done or not."""
     perhaps_deleted: dict[str, bytes] = field(default_factory=dict)
-    """Subjects whose deletion was never answered, or by 503."""
+    """Subjects whose deletion is under way, or was never answered, or by 503."""
 
 
 @dataclass(frozen=True)

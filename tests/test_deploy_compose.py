@@ -94,6 +94,11 @@ def test_everything_is_asked_whether_it_is_healthy(name: str) -> None:
     )
 
 
+def test_the_database_is_not_healthy_while_it_is_set_up() -> None:
+    # The server that the image runs meanwhile listens on a socket alone.
+    assert "--host=127.0.0.1" in SERVICES["database"]["healthcheck"]["test"]
+
+
 @each_service
 def test_images_are_of_a_version(name: str) -> None:
     _, _, version = SERVICES[name]["image"].rpartition(":")

@@ -1,7 +1,7 @@
 """Who runs a job holds its lock in the database, on a connection of its own.
 
-The lock goes with the process, whatever ends that: a job that is not over and whose lock can be
-taken is dead.
+The lock goes with the process, whatever ends that, and soon after the machine if that is lost:
+a job that is not over and whose lock can be taken is dead.
 """
 
 from collections.abc import AsyncIterator
@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 
+from app.database import NOTICE_LOSS
 from app.jobs.repository import lock_key
 from app.problems import DatabaseUnavailable
 
@@ -57,6 +58,7 @@ async def _connected(address: str) -> AsyncIterator[psycopg.AsyncConnection]:
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable("The database can't be reached; try again shortly.") from error
     try:
+        await connection.execute(NOTICE_LOSS)
         yield connection
     finally:
         await connection.close()

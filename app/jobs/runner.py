@@ -94,7 +94,7 @@ class Retraining:
         )
 
     def _make_folder(self) -> None:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700)
 
     def _arguments(self, baseline: str | None, embedder: Path) -> list[str]:

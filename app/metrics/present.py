@@ -46,7 +46,9 @@ class Present(Collector):
             "cohort_database_up", "1: the database answers; 0: not.", self.stored is not None
         )
         yield _plain(
-            "cohort_inference_running", "Requests whose pictures are worked on.", inference.running
+            "cohort_inference_running",
+            "Requests that hold places, as many as there are workers at most.",
+            inference.running,
         )
         yield _plain(
             "cohort_inference_waiting", "Requests that wait for a worker.", inference.waiting

@@ -9,6 +9,7 @@ from psycopg import sql
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database import NOTICE_LOSS
 from app.tables import CollectionRow, SampleRow, SubjectRow
 
 LOCK_KEY = 0x436F_686F_7274_0008
@@ -45,6 +46,7 @@ async def purge_lock(
     """
     connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
     try:
+        await connection.execute(NOTICE_LOSS)
         if wait:
             await connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
             yield connection

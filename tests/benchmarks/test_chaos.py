@@ -1,13 +1,14 @@
 import json
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from benchmarks import chaos, chaos_faults, report
 from benchmarks.chaos import Outcome
 from benchmarks.chaos_faults import FAULTS, Fault
-from benchmarks.chaos_load import Read
+from benchmarks.chaos_load import Load, Read
 from benchmarks.good_client import Refusal, is_to_be_repeated
 from benchmarks.ledger import Differences
 from benchmarks.service import Answer
@@ -16,9 +17,14 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 NOTHING = Differences([], [])
 
 
+def answered(ended: Literal["found", "from memory"]) -> list[Read]:
+    """A search at each replica."""
+    return [Read(1.0, replica, ended, 0.1) for replica in range(chaos.REPLICAS)]
+
+
 def outcome(fault: Fault, **other: object) -> Outcome:
     """One of a fault that was got over well."""
-    reads = [Read(1.0, 0, "from memory" if fault.database_away else "found", 0.1)]
+    reads = answered("from memory" if fault.database_away else "found")
     refusals = [Refusal(1.0, "database_unavailable", True, 0.5)] if fault.database_away else []
     values = {"reads": reads, "refusals": refusals, "acknowledged": 3, "whole_s": 2.0}
     return Outcome(fault=fault, **({"found": NOTHING} | values | other))  # type: ignore[arg-type]
@@ -35,9 +41,11 @@ def test_a_fault_that_was_got_over_misses_nothing(fault: Fault) -> None:
     [
         {"found": Differences(["one"], [])},
         {"found": Differences([], ["one"])},
-        {"reads": [Read(1.0, 0, "from memory", 0.1), Read(1.0, 0, "unanswered", 5)]},
-        {"reads": [Read(1.0, 0, "from memory", 0.1), Read(1.0, 0, "refused", 5)]},
-        {"reads": [Read(1.0, 0, "found", 0.1)]},
+        {"reads": [*answered("from memory"), Read(1.0, 0, "unanswered", 5)]},
+        {"reads": [*answered("from memory"), Read(1.0, 0, "refused", 5)]},
+        {"reads": answered("found")},
+        {"reads": answered("from memory")[1:]},
+        {"acknowledged": 0},
         {"refusals": []},
         {"refusals": [Refusal(1.0, "database_unavailable", False, 0.5)]},
         {"refusals": [Refusal(1.0, "database_unavailable", True, 9.0)]},
@@ -53,15 +61,26 @@ def test_a_replica_that_was_hit_itself_need_not_answer() -> None:
     frozen = BY_NAME["replica_frozen"]
     reads = [Read(1.0, replica, "unanswered", 5) for replica in (0, 2)]
     assert outcome(frozen, reads=reads).unanswered() == reads[:1]
+    assert outcome(frozen, reads=answered("found")[:2]).silent() == set()
+
+
+def test_a_load_that_failed_itself_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(Load, "_write", fail)
+    with pytest.raises(ExceptionGroup) as raised, Load([]):
+        pass
+    assert {type(each) for each in raised.value.exceptions} == {LookupError}
 
 
 def test_what_a_good_client_sends_again() -> None:
-    def answered(status: int, code: str) -> Answer:
+    def refused(status: int, code: str) -> Answer:
         return Answer(status, {}, {"code": code})
 
-    assert is_to_be_repeated(answered(503, "database_unavailable"))
-    assert is_to_be_repeated(answered(409, "request_in_progress"))
-    assert not is_to_be_repeated(answered(409, "external_id_taken"))
+    assert is_to_be_repeated(refused(503, "database_unavailable"))
+    assert is_to_be_repeated(refused(409, "request_in_progress"))
+    assert not is_to_be_repeated(refused(409, "external_id_taken"))
     assert not is_to_be_repeated(Answer(201, {}, {}))
 
 

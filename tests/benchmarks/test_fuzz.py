@@ -12,6 +12,7 @@ GOOD = {
     "api_errors": 0.0,
     "upload_5xx": 0.0,
     "upload_batches_unfinished": 0.0,
+    "upload_batches_not_done": 0.0,
     "upload_ready_after": 1.0,
     "memory_growth": 0.05,
 }
@@ -36,6 +37,7 @@ def test_each_archive_can_be_made(kind: str) -> None:
         ("api_errors", 1),
         ("upload_5xx", 1),
         ("upload_batches_unfinished", 1),
+        ("upload_batches_not_done", 1),
         ("upload_ready_after", 0),
         ("memory_growth", 0.051),
     ],
@@ -51,5 +53,6 @@ def test_a_short_run_finds_nothing() -> None:
     assert figures["api_operations"] > 20
     assert figures["api_requests"] > 100
     assert figures["uploads"] == 30
+    assert figures["upload_batches"] > 0
     # So short, its memory tells nothing.
     assert failures(figures | {"memory_growth": 0}) is None
