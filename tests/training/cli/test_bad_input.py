@@ -11,6 +11,8 @@ from tests.training.embedding.folders_of_pictures import picture_folders
 from tests.training.people import people
 from tests.training.small_stores import batch_of, store_of
 from training.stores.store import EmbeddingStore
+from vault.master import write_master_key
+from vault.vault import KEY_BYTES
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +123,7 @@ def test_a_database_that_does_not_answer_is_said(tmp_path: Path) -> None:
     said = refused(
         *("embed", "--collection", "staff", "--out", tmp_path / "run"),
         COHORT_DATABASE_URL="postgresql://cohort:secret@127.0.0.1:1/cohort",
+        COHORT_ENCRYPTION_KEY=write_master_key(bytes(KEY_BYTES)),
     )
     assert "the gallery's database can't be read" in said
     assert "secret" not in said
