@@ -4,7 +4,9 @@ the job.
 
 import asyncio
 import io
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import BinaryIO
 from uuid import UUID
@@ -14,11 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import Database
 from app.encryption.contents import UPLOAD
+from app.jobs.attended import AWAY
+from app.problems import DatabaseUnavailable
 from app.tables import UploadRow
 from vault.vault import Vault
 
 PART_BYTES = 1024 * 1024
 """Of the upload, but for the last part."""
+ATTEMPTS = 30
+TRY_AGAIN_AFTER_S = 1.0
+"""A cut connection must not end a batch that was accepted. While the database stays away for
+longer, the job loses its lock, and is taken up again."""
 PARTS_AT_HAND = 2
 """A zip is read at two places by turns: in its entries, and between them."""
 
@@ -39,7 +47,8 @@ async def store_upload(
 def stored_upload(database: Database, vault: Vault, *, job_id: UUID, size: int) -> BinaryIO:
     """Open an upload of so many bytes for reading in threads other than the event loop's.
 
-    To be called on the event loop. Reads raise what the database does, and LookupError if the
+    To be called on the event loop. Reads go on after a short
+    outage of the database; they raise what it does in a longer one, and LookupError if the
     upload is gone, as it is when the job is over.
     """
     loop = asyncio.get_running_loop()
@@ -55,6 +64,13 @@ def stored_upload(database: Database, vault: Vault, *, job_id: UUID, size: int) 
         return content
 
     def part(position: int) -> bytes:
+        for _ in range(ATTEMPTS - 1):
+            with suppress(DatabaseUnavailable, *AWAY):
+                return opened(position)
+            time.sleep(TRY_AGAIN_AFTER_S)
+        return opened(position)
+
+    def opened(position: int) -> bytes:
         sealed = asyncio.run_coroutine_threadsafe(sealed_part(position), loop).result()
         return vault.open(sealed, purpose=UPLOAD, owner=job_id)
 

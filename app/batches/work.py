@@ -72,9 +72,10 @@ class Batch:
             await self._do_all(done)
         except ExceptionGroup as group:
             # One is enough to end it, and the others were cancelled.
-            raise group.exceptions[0] from group
-        except Problem as problem:
-            raise JobFailed(problem.detail) from problem
+            first = group.exceptions[0]
+            if isinstance(first, Problem):
+                raise JobFailed(first.detail) from group
+            raise first from group
         async with self._services.database.snapshot() as session:
             counts = await repository.counts(session, job_id)
         metrics = {"items": total, "failed": counts.failed}

@@ -4,12 +4,15 @@ import asyncio
 import io
 import random
 import zipfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import psycopg
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.batches import upload as module
 from app.batches.upload import store_upload, stored_upload
@@ -77,3 +80,26 @@ async def test_one_that_is_gone(services: Services, job_id: UUID) -> None:
     file = stored_upload(services.database, services.vault, job_id=job_id, size=10)
     with pytest.raises(LookupError):
         await asyncio.to_thread(file.read)
+
+
+async def test_a_connection_that_is_cut_ends_no_reading(
+    services: Services, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(range(250)) * (3 * PART_BYTES // 250)
+    await store(services, job_id, content)
+    snapshot, to_be_cut = services.database.snapshot, [True, False, True]
+
+    @asynccontextmanager
+    async def cut_now_and_then() -> AsyncIterator[AsyncSession]:
+        async with snapshot() as session:
+            if to_be_cut and to_be_cut.pop(0):
+                pid = await session.scalar(text("SELECT pg_backend_pid()"))
+                with psycopg.connect(services.database.address) as connection:
+                    connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+            yield session
+
+    monkeypatch.setattr(services.database, "snapshot", cut_now_and_then)
+    monkeypatch.setattr(module, "TRY_AGAIN_AFTER_S", 0.05)
+    file = stored_upload(services.database, services.vault, job_id=job_id, size=len(content))
+    assert await asyncio.to_thread(file.read) == content
+    assert not to_be_cut
