@@ -219,11 +219,7 @@ def _lifespan(
                 giving_back_memory(),
                 hearing(services.galleries, services.redis),
                 keeping(
-                    services.jobs,
-                    services.bundles,
-                    services.galleries,
-                    services.database,
-                    settings.retrain_share,
+                    services.jobs, services.galleries, services.database, settings.retrain_share
                 ),
                 purging(services),
             ):

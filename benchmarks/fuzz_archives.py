@@ -94,7 +94,7 @@ def sizes_that_lie(chance: random.Random, pictures: Sequence[bytes]) -> bytes:
 
 
 def many_entries(chance: random.Random, _pictures: Sequence[bytes]) -> bytes:
-    return zipped({f"{n}/{n}.jpg": b"" for n in range(chance.choice((200, 2000)))})
+    return zipped({f"{n}/{n}.jpg": b"" for n in range(chance.choice((100, 1000)))})
 
 
 def lines(chance: random.Random, pictures: Sequence[bytes]) -> bytes:

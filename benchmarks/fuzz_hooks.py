@@ -60,7 +60,9 @@ def filter_failure(
     response: schemathesis.Response,
 ) -> bool:
     """Tell whether a failure is one: not if the service refuses what only it can judge."""
-    if isinstance(failure, AcceptedNegativeData) and UNKNOWN_HEADER in case.headers:
+    if isinstance(failure, AcceptedNegativeData) and (
+        UNKNOWN_HEADER in case.headers or _has_unfilled_field(case)
+    ):
         return False
     try:
         code = response.json().get("code")
@@ -71,3 +73,9 @@ def filter_failure(
     if isinstance(failure, ServerError):
         return code not in BY_DESIGN
     return True
+
+
+def _has_unfilled_field(case: schemathesis.Case) -> bool:
+    """Whether a form has a field that is empty, which counts as one that was not filled in."""
+    is_form = (case.media_type or "").startswith("multipart/form-data")
+    return is_form and isinstance(case.body, dict) and "" in case.body.values()

@@ -1,4 +1,8 @@
-"""Send the service pictures and archives that were made to break it."""
+"""Send the service pictures and archives that were made to break it.
+
+What its memory grows by is looked at while it rests. Between two uploads it is as large as the last
+pictures were, which tells of them, and not of what is never given back.
+"""
 
 import io
 import random
@@ -23,8 +27,11 @@ ARCHIVES = 0.15
 SEED = 10
 LARGEST = (6300, 6300)
 """Pixels, just what a picture may have."""
-BATCHES_WITHIN_S = 120.0
-"""All batches that were taken are over by then."""
+STALLED_S = 120.0
+"""If no batch is over for so long, none will be."""
+RESTS = 40
+REST_S = 8.0
+"""In which the service gives back what was freed (app/freed_memory.py)."""
 
 Statuses = Mapping[tuple[str, int], int]
 
@@ -42,10 +49,11 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
     chance = random.Random(SEED)  # noqa: S311  (no secret)
     statuses: Counter[tuple[str, int]] = Counter()
     batches: list[str] = []
-    footprints = Footprints(service.pid)
+    under_way, at_rest = Footprints(service.pid), Footprints(service.pid)
+    unfinished = 0
     with closing(service.client()) as client:
         _warm_up(client)
-        for _ in track(range(uploads), description="uploads"):
+        for number in track(range(1, uploads + 1), description="uploads"):
             if chance.random() < ARCHIVES:
                 kind, content = mutated_archive(chance, PICTURES)
                 answer = _send_archive(client, chance, kind, content)
@@ -55,8 +63,11 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
                 kind, content = mutated_picture(chance, PICTURES)
                 answer = _send_picture(client, chance, content)
             statuses[kind, answer.status] += 1
-            footprints.sample()
-        unfinished = _unfinished_batches(client)
+            under_way.sample()
+            if number % max(1, uploads // RESTS) == 0:
+                unfinished = _wait_for_batches(client)
+                time.sleep(REST_S)
+                at_rest.sample()
         not_done = sum(not _is_done(client, batch) for batch in batches)
         is_well, _ = client.get("/readyz")
     _show(statuses)
@@ -67,7 +78,8 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
         "upload_batches_unfinished": float(unfinished),
         "upload_batches_not_done": float(not_done),
         "upload_ready_after": float(is_well == 200),
-        **footprints.figures(),
+        **at_rest.figures(),
+        "memory_peak_mb": under_way.figures()["memory_peak_mb"],
     }
 
 
@@ -103,15 +115,18 @@ def _send_archive(client: Client, chance: random.Random, kind: str, content: byt
     return client.send_form(path, [("archive", content)])
 
 
-def _unfinished_batches(client: Client) -> int:
-    """Wait for the batches that were taken; how many are not over in time."""
-    deadline = time.monotonic() + BATCHES_WITHIN_S
+def _wait_for_batches(client: Client) -> int:
+    """Wait for the batches that were taken; how many are not over when none gets over any more."""
+    before, deadline = 0, time.monotonic() + STALLED_S
     while True:
         _, body = client.get("/admin/jobs")
-        unfinished = [job for job in body["jobs"] if job["finished_at"] is None]
-        if not unfinished or time.monotonic() > deadline:
-            return len(unfinished)
-        time.sleep(0.5)
+        unfinished = sum(job["finished_at"] is None for job in body["jobs"])
+        if unfinished == 0 or time.monotonic() > deadline:
+            return unfinished
+        if unfinished < before:
+            deadline = time.monotonic() + STALLED_S
+        before = unfinished
+        time.sleep(0.2)
 
 
 def _is_done(client: Client, batch: str) -> bool:

@@ -5,7 +5,8 @@
         bundle/            what is opened
         report.html        what its training tells of it
         retraining.json    the same for programs
-    <bundle id>.unfinished     on its way in or out; removed at the next start
+    <bundle id>.unfinished           on its way in or out
+    <bundle id>.<random>.fetching    being fetched; what a kill leaves of both, leftovers.py removes
 
 Where there is a store (store.py), this is a cache of it: what is missing or damaged here is fetched
 again, and compared with the bundle's manifest before it is there.
@@ -28,6 +29,7 @@ from models.bundle_format import MANIFEST, BundleInvalid, BundleManifest, Identi
 from models.trained import Trained
 
 UNFINISHED = ".unfinished"
+FETCHING = ".fetching"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class BundleFiles:
     store: BundleStore | None = None
     """That all replicas share; None: what is here is all there is."""
     _fetching: defaultdict[str, Lock] = field(default_factory=lambda: defaultdict(Lock))
+
+    def names(self) -> set[str]:
+        """List the bundles that are here, and what is on its way; the folder need not be there."""
+        return {path.name for path in self.folder.iterdir()} if self.folder.exists() else set()
 
     def place(self, bundle_id: str) -> Path:
         """Folder of a bundle and of what is told of it; it need not be there."""
@@ -174,7 +180,7 @@ class BundleFiles:
 
     def _fetch(self, store: BundleStore, bundle_id: str) -> None:
         # Another process of this data directory may be at the same.
-        aside = self.folder / f"{bundle_id}.{uuid4().hex}{UNFINISHED}"
+        aside = self.folder / f"{bundle_id}.{uuid4().hex}{FETCHING}"
         aside.mkdir(parents=True)
         try:
             store.fetch(bundle_id, aside)

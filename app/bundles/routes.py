@@ -103,12 +103,13 @@ async def activate_bundle(
     "/{bundle_id}",
     status_code=204,
     summary="Delete a bundle",
-    responses=problems(BundleNotFound, BundleActive, BundleUnavailable),
+    responses=problems(BundleNotFound, BundleActive),
 )
 async def delete_bundle(_caller: Admin, services: ServicesDep, bundle_id: BundleId) -> None:
     """Delete a bundle that is not active, with its report. Scope `admin`.
 
     One that was active until a moment ago is deleted when requests can no longer need it, after
-    a few seconds at most.
+    a few seconds at most. While the bundle store is away, it is gone for everybody, and its files
+    leave the store when that is back; receipts of erasures stay open until then.
     """
     await services.bundles.delete(bundle_id)

@@ -2,7 +2,8 @@
 
 A bundle is in the store first, where there is one, then active in the database, and in memory last,
 so a kill in between is mended by the next start; other processes on the database follow within a
-second.
+second. It leaves the database first and the store last, which nobody waits for who needs neither:
+what a store that is away keeps, leftovers.py removes when it is back.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from app.bundles.outdated import list_outdated
 from app.bundles.sharing import Sharing
 from app.bundles.shown import find_bundle
 from app.database import Database
-from app.erasures.repository import bundle_deleted, record_traces
+from app.erasures.repository import record_traces
 from app.gallery.lookup import find_gallery
 from app.gallery.repository import embedder_of
 from app.gallery.service import Galleries
@@ -175,9 +176,7 @@ class Bundles:
         Raises:
             BundleNotFound: there is none of this id.
             BundleActive: its collection is searched with it, if only here and for a moment more.
-            BundleUnavailable: the store can't be used; the bundle is as it was, or can't be
-                fetched any more.
-            OSError: its files can't be deleted.
+            OSError: its files can't be deleted; the bundle is as it was.
         """
         collection_id = (await find_bundle(bundle_id, self._database)).row.collection_id
         while True:
@@ -187,6 +186,7 @@ class Bundles:
                     await self._delete_unused(collection_id, bundle_id)
                     break
             await asyncio.sleep(left)  # without the lock: another may be activated meanwhile
+        await self.delete_files([bundle_id])
         log.info("bundle_deleted", bundle=bundle_id)
 
     async def _delete_unused(self, collection_id: UUID, bundle_id: str) -> None:
@@ -197,37 +197,30 @@ class Bundles:
                 raise BundleNotFound("The bundle was deleted meanwhile.")
             if row.active:
                 raise still_active()
-            await self._forget(session, bundle_id)
+            await repository.delete_bundle(session, bundle_id)
             # Before the commit: nobody who is told that it is gone can open it. To remove what it
             # holds takes longer, and who waits for the collection must not wait for that.
             await asyncio.to_thread(self.files.set_aside, bundle_id)
-        await asyncio.to_thread(self.files.delete, bundle_id)
 
     async def forget_all_of(self, session: AsyncSession, collection_id: UUID) -> Sequence[str]:
-        """Forget the bundles of a collection that is deleted, and give their ids.
-
-        Raises:
-            BundleUnavailable: the store can't be used.
-        """
+        """Forget the bundles of a collection that is deleted, and give their ids."""
         await repository.lock_for_change(session, collection_id)
         bundle_ids = await repository.ids_of(session, collection_id)
         for bundle_id in bundle_ids:
-            await self._forget(session, bundle_id)
+            await repository.delete_bundle(session, bundle_id)
         return bundle_ids
 
-    async def _forget(self, session: AsyncSession, bundle_id: str) -> None:
-        """Take a bundle out of the store and the database: no replica can fetch it any more."""
-        await bundle_deleted(session, bundle_id, cached=self.files.store is not None)
-        await repository.delete_bundle(session, bundle_id)
-        try:
-            await asyncio.to_thread(self.files.delete_stored, bundle_id)
-        except OSError as error:
-            raise _unavailable(bundle_id, error) from error
-
     async def delete_files(self, bundle_ids: Sequence[str]) -> None:
-        """Remove the files of forgotten bundles; what a kill leaves, the next start removes."""
+        """Remove the files of forgotten bundles, and note on receipts that they are gone.
+
+        What a store that is away keeps goes when it is back.
+        """
         for bundle_id in bundle_ids:
             await asyncio.to_thread(self.files.delete, bundle_id)
+        try:
+            await self._leftovers.remove_stored(bundle_ids)
+        except OSError as error:
+            log.error("stored_bundles_left", bundles=list(bundle_ids), **describe_error(error))
 
     async def clear_leftovers(self) -> None:
         """Remove what no row tells of: bundles that other replicas deleted, trainings' remains.
@@ -249,7 +242,7 @@ class Bundles:
                 try:
                     with suppress(BundleNotFound, BundleActive):  # others have been at it
                         await self.delete(bundle_id)
-                except (BundleUnavailable, OSError) as error:  # one must not keep the others
+                except OSError as error:  # one must not keep the others
                     if bundle_id not in self._undeletable:
                         log.error("bundle_undeletable", bundle=bundle_id, **describe_error(error))
                     self._undeletable.add(bundle_id)
@@ -261,7 +254,11 @@ class Bundles:
             log.error("bundle_damaged", bundle=bundle_id, reason=str(error))
             raise BundleDamaged("The bundle can't be used; the log says why.") from error
         except OSError as error:
-            raise _unavailable(bundle_id, error) from error
+            log.error("bundle_unavailable", bundle=bundle_id, **describe_error(error))
+            raise BundleUnavailable(
+                "The bundle store can't be used, or there is no room; the log says why.",
+                headers={"Retry-After": RETRY_AFTER_S},
+            ) from error
 
     async def _discard_unknown(self, bundle_id: str) -> None:
         """Remove files that no row tells of: a failed commit may have been one after all.
@@ -277,11 +274,3 @@ class Bundles:
                 await asyncio.to_thread(self.files.delete_stored, bundle_id)
         except Exception as error:  # noqa: BLE001  (the first error is the one to be told)
             log.error("bundle_files_left", bundle=bundle_id, **describe_error(error))
-
-
-def _unavailable(bundle_id: str, error: OSError) -> BundleUnavailable:
-    log.error("bundle_unavailable", bundle=bundle_id, reason=str(error))
-    return BundleUnavailable(
-        "The bundle store can't be used, or there is no room; the log says why.",
-        headers={"Retry-After": RETRY_AFTER_S},
-    )

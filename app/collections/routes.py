@@ -14,7 +14,6 @@ from app.collections.schemas import (
 from app.deps import Admin, Reader, ServicesDep
 from app.keys.caller import may_see
 from app.problems import (
-    BundleUnavailable,
     CollectionExists,
     CollectionNotFound,
     EmbedderNotRunning,
@@ -97,7 +96,7 @@ async def update_collection(
     "/{name}",
     status_code=204,
     summary="Delete a collection",
-    responses=problems(MissingScope, CollectionNotFound, BundleUnavailable, InvalidRequest),
+    responses=problems(MissingScope, CollectionNotFound, InvalidRequest),
 )
 async def delete_collection(_caller: Admin, services: ServicesDep, name: Name) -> None:
     """Delete a collection with all its subjects and bundles. Scope `admin`.

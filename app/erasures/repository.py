@@ -1,11 +1,12 @@
 """SQL of the erasures, and of the bundles that still hold what they learnt of the erased.
 
-`record_traces` and `bundle_deleted` need the collection's lock (app/bundles/repository.py): whoever
-deletes a subject keeps that lock from being taken, so neither misses what the other writes.
+`record_traces` and the deletion of a bundle's row need the collection's lock
+(app/bundles/repository.py): whoever deletes a subject keeps that lock from being taken, so neither
+misses what the other writes.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -153,12 +154,23 @@ async def record_traces(
     await add_traces(session, [(erasure_id, bundle_id) for erasure_id in held])
 
 
-async def bundle_deleted(session: AsyncSession, bundle_id: str, *, cached: bool) -> None:
-    """Note on all receipts that a bundle is gone; where replicas cache it, from when on."""
+async def deleted_bundles(session: AsyncSession) -> set[str]:
+    """List the bundles on receipts that were deleted, and are not known to be gone everywhere."""
+    found = await session.scalars(
+        select(ErasureBundleRow.bundle_id)
+        .where(ErasureBundleRow.cleared_at.is_(None))
+        .where(~exists().where(BundleRow.id == ErasureBundleRow.bundle_id))
+        .distinct()
+    )
+    return set(found)
+
+
+async def note_cleared(session: AsyncSession, bundle_ids: Collection[str], *, cached: bool) -> None:
+    """Note on all receipts that bundles are gone; where replicas cache them, from when on."""
     wait = func.make_interval(0, 0, 0, 0, 0, 0, CACHES_CLEARED_S if cached else 0.0)
     await session.execute(
         update(ErasureBundleRow)
-        .where(ErasureBundleRow.bundle_id == bundle_id, ErasureBundleRow.cleared_at.is_(None))
+        .where(ErasureBundleRow.bundle_id.in_(bundle_ids), ErasureBundleRow.cleared_at.is_(None))
         .values(cleared_at=func.clock_timestamp() + wait)
     )
 

@@ -1,17 +1,16 @@
-"""What is done of itself while the service runs: dead jobs are seen to, queued ones begun, old
-bundles go, training starts.
+"""What is done of itself while the service runs: dead jobs are seen to, queued ones begun, training
+starts.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from app.bundles.service import Bundles
 from app.database import Database
 from app.gallery.live import LiveGallery
 from app.gallery.service import Galleries
 from app.jobs import repository
 from app.jobs.claim import RETRAINING
-from app.jobs.leftovers import DEAD, clear_bundles, clear_folders, end_dead_jobs
+from app.jobs.leftovers import DEAD, clear_folders, end_dead_jobs
 from app.jobs.outcome import STOPPED
 from app.jobs.service import Jobs
 from app.logs import get_logger
@@ -28,13 +27,12 @@ log = get_logger()
 
 @asynccontextmanager
 async def keeping(
-    jobs: Jobs, bundles: Bundles, galleries: Galleries, database: Database, share: float | None
+    jobs: Jobs, galleries: Galleries, database: Database, share: float | None
 ) -> AsyncIterator[None]:
-    """Look after jobs and bundles while the block runs; in the end, the jobs are ended.
+    """Look after jobs while the block runs; in the end, the jobs are ended.
 
     Args:
         jobs: of this service.
-        bundles: of this service.
         galleries: whose changes count.
         database: of the jobs.
         share: of its subjects that may have changed before a collection is retrained; None: it is
@@ -42,11 +40,10 @@ async def keeping(
     """
     await end_dead_jobs(database, workers=jobs.has_workers)
     await clear_folders(database, jobs.folder)
-    await clear_bundles(database, bundles.files)
     if share is not None and not jobs.has_workers and not await jobs.can_train():
         log.warning("retraining_unavailable", reason="COHORT_TRAINING_PYTHON has no torch")
         share = None
-    steps = _steps(jobs, bundles, galleries, database, share)
+    steps = _steps(jobs, galleries, database, share)
     try:
         async with beside(repeat(*steps, every_s=LOOK_EVERY_S)):
             yield
@@ -54,14 +51,11 @@ async def keeping(
         await jobs.close()
 
 
-def _steps(
-    jobs: Jobs, bundles: Bundles, galleries: Galleries, database: Database, share: float | None
-) -> list[Step]:
+def _steps(jobs: Jobs, galleries: Galleries, database: Database, share: float | None) -> list[Step]:
     steps: list[Callable[[], Awaitable[None]]] = [
         lambda: end_dead_jobs(database, workers=jobs.has_workers),
         jobs.announce,
         lambda: clear_folders(database, jobs.folder),
-        bundles.clear_away,
     ]
     if share is not None:
         steps.append(lambda: _start_where_due(share, jobs, galleries, database))

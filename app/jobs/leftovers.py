@@ -7,8 +7,6 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.bundles.files import BundleFiles
-from app.bundles.repository import all_ids
 from app.database import Database
 from app.jobs import claims, repository
 from app.jobs.claim import RETRAINING, Claim
@@ -85,19 +83,6 @@ async def clear_folders(database: Database, training: Path) -> None:
     for name in folders - running:
         await asyncio.to_thread(shutil.rmtree, training / name, ignore_errors=True)
         log.warning("training_files_removed", job=name)
-
-
-async def clear_bundles(database: Database, files: BundleFiles) -> None:
-    """Remove what is left on the disk of bundles that are not published."""
-    bundles = await asyncio.to_thread(_names_in, files.folder)
-    async with database.snapshot() as session:
-        # A job that is under way may be about to publish.
-        if await repository.unfinished(session, kind=RETRAINING):
-            return
-        known = await all_ids(session)
-    for name in bundles - known:
-        await asyncio.to_thread(files.delete, name)
-        log.warning("bundle_files_removed", name=name)
 
 
 def _names_in(folder: Path) -> set[str]:

@@ -43,7 +43,7 @@ async def work(
             following(services.galleries),
             giving_back_memory(),
             hearing(services.galleries, services.redis),
-            keeping(services.jobs, services.bundles, services.galleries, services.database, None),
+            keeping(services.jobs, services.galleries, services.database, None),
             _open_lanes(services),
             showing_life(settings.data_dir),
         ):

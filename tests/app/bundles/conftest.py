@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
 from fastapi import FastAPI
 
@@ -74,6 +75,20 @@ async def publish_drawn(
 
     await services.bundles.publish(results, live.collection_id, fields, nothing_more)
     return bundle_id
+
+
+def trace(services: Services, erasure_id: UUID, bundle_id: str) -> None:
+    """Write down that a bundle was trained with somebody who was erased since."""
+    with psycopg.connect(services.database.address) as connection:
+        connection.execute(
+            "INSERT INTO erasures (id, collection_id, subject_id, samples, variants, feedback)"
+            " SELECT %s, id, %s, 0, 0, 0 FROM collections ON CONFLICT DO NOTHING",
+            [erasure_id, erasure_id],
+        )
+        connection.execute(
+            "INSERT INTO erasure_bundles (erasure_id, bundle_id) VALUES (%s, %s)",
+            [erasure_id, bundle_id],
+        )
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from app.bundles import grace, repository
 from app.bundles.files import BundleFiles
 from app.services import Services
 from app.settings import Settings
-from tests.app.bundles.conftest import SUBJECTS, Publish
+from tests.app.bundles.conftest import SUBJECTS, Publish, trace
 
 NOBODYS = "0" * 64
 
@@ -26,20 +26,6 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def folders(settings: Settings) -> set[str]:
     return {path.name for path in (settings.data_dir / "bundles").iterdir()}
-
-
-def trace(services: Services, erasure_id: UUID, bundle_id: str) -> None:
-    """Write down that a bundle was trained with somebody who was erased since."""
-    with psycopg.connect(services.database.address) as connection:
-        connection.execute(
-            "INSERT INTO erasures (id, collection_id, subject_id, samples, variants, feedback)"
-            " SELECT %s, id, %s, 0, 0, 0 FROM collections ON CONFLICT DO NOTHING",
-            [erasure_id, erasure_id],
-        )
-        connection.execute(
-            "INSERT INTO erasure_bundles (erasure_id, bundle_id) VALUES (%s, %s)",
-            [erasure_id, bundle_id],
-        )
 
 
 async def active(client: AsyncClient) -> list[str]:

@@ -181,16 +181,16 @@ async def test_a_receipt_is_completed_when_the_last_bundle_is_deleted(
     await repository.add_traces(session, [(erasure_id, "b1"), (erasure_id, "b2")])
     assert (await receipt(session, erasure_id)).completed_at is None
 
-    await repository.bundle_deleted(session, "b1", cached=False)
+    await repository.note_cleared(session, ["b1"], cached=False)
     assert (await receipt(session, erasure_id)).completed_at is None
 
     before = await now(session)
-    await repository.bundle_deleted(session, "b2", cached=False)
+    await repository.note_cleared(session, ["b2"], cached=False)
     completed_at = (await receipt(session, erasure_id)).completed_at
     assert completed_at is not None
     assert before < completed_at < await now(session)
     # What is gone is gone once.
-    await repository.bundle_deleted(session, "b2", cached=False)
+    await repository.note_cleared(session, ["b2"], cached=False)
     assert (await receipt(session, erasure_id)).completed_at == completed_at
 
 
