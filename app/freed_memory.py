@@ -17,15 +17,18 @@ EVERY_S = 5.0
 @asynccontextmanager
 async def giving_back_memory() -> AsyncIterator[None]:
     """Give back what was freed, again and again while the block runs."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is None:
-        yield
-        return
 
-    async def give_back() -> None:
-        # In a thread: it looks through all heaps, which takes some milliseconds.
-        await asyncio.to_thread(trim, 0)
+    async def in_a_thread() -> None:
+        # It looks through all heaps, which takes some milliseconds.
+        await asyncio.to_thread(give_back)
 
-    step = Step(give_back, failed="memory_not_given_back", mended="memory_given_back_again")
+    step = Step(in_a_thread, failed="memory_not_given_back", mended="memory_given_back_again")
     async with beside(repeat(step, every_s=EVERY_S)):
         yield
+
+
+def give_back() -> None:
+    """Give back what was freed, once."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

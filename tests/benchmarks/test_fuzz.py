@@ -25,7 +25,7 @@ def test_each_picture_is_made_the_same_way_again(kind: str) -> None:
     assert made[0] == made[1] != PICTURES[0]
 
 
-@pytest.mark.parametrize("kind", set(PACKINGS) - {"damaged", "bomb"})
+@pytest.mark.parametrize("kind", sorted(set(PACKINGS) - {"damaged", "bomb"}))
 def test_each_archive_can_be_made(kind: str) -> None:
     for seed in range(5):
         assert PACKINGS[kind](random.Random(seed), PICTURES)  # noqa: S311  (no secret)

@@ -158,7 +158,7 @@ async def test_old_audit_entries_go_where_the_operator_says_so(
         database=services.database,
         settings=settings.model_copy(update={"audit_days": 25}),
         holds=services.bundles.files.holds,
-        wait=False,
+        wait=True,
     )
     assert purged == Purged(0, 0, 3)
 
