@@ -91,8 +91,19 @@ class Attended:
             if watching.done():
                 watching.result()
             return await working
+        except JobFailed as error:
+            # Whoever has taken a job over removes what its former owner still needs.
+            if await self._is_lost():
+                raise JobLost from error
+            raise
         finally:
             await _ended(working, watching)
+
+    async def _is_lost(self) -> bool:
+        with suppress(*AWAY):
+            async with self._database.snapshot() as session:
+                return await claims.cancel_requested(session, self._claim) is None
+        return False
 
     async def _watch(self) -> None:
         """Keep the row up to date, and raise what ends the job, until it is about to end itself."""
