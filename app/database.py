@@ -104,7 +104,7 @@ class Database:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Find out within two seconds, while the block runs, that the database is away.
+        """Find out within three seconds, while the block runs, that the database is away.
 
         Then what waits for it fails at once, and so does every transaction until it is back, with
         SQLAlchemy's OperationalError.

@@ -1,4 +1,4 @@
-"""Notices within a second or two that the database can't be reached, and that it is back.
+"""Notices within three seconds that the database can't be reached, and that it is back.
 
 A server that was killed refuses connections; one that stands still, or a network that swallows
 packets, leaves everybody waiting who has asked it something. So it is asked for nothing twice a
@@ -24,7 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.logs import get_logger
 
 ASK_EVERY_S = 0.5
-ANSWER_TIMEOUT_S = 1.0
+ANSWER_TIMEOUT_S = 2.0
+"""A server that is written to hard stands still for a second now and then, and is not away."""
 CONNECT_TIMEOUT_S = 2
 """The driver knows no shorter one."""
 LATE_S = 0.25

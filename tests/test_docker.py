@@ -273,7 +273,9 @@ def test_the_user_can_be_made_with_its_folders(tmp_path: Path) -> None:
     command = command.replace("-o 10001 -g 10001", "-o {} -g {}".format(*own))
     command = re.sub(r" /(data|bundles)\b(?= |$)", rf" {tmp_path}/\1", command)
     command = command.replace(f"--home-dir {tmp_path}", "--home-dir ")
-    subprocess.run(["sh", "-euc", command], check=True)
+    # Where such programs are, a user's path need not lead.
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    subprocess.run(["sh", "-euc", command], env={"PATH": path}, check=True)
     assert "cohort:x:10001:10001::/data:/usr/sbin/nologin" in (tmp_path / "etc/passwd").read_text()
     for name in ("data", "bundles"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
