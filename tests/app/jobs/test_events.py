@@ -24,7 +24,7 @@ from tests.app.test_durability import Service, free_port
 
 WriteJob = Callable[..., UUID]
 SetJob = Callable[..., None]
-SETTLE_S = 0.5
+SETTLE_S = 1.5
 
 
 def jobs_in(text: str) -> list[dict[str, Any]]:
