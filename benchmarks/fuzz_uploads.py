@@ -66,7 +66,7 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
             under_way.sample()
             if number % max(1, uploads // RESTS) == 0:
                 unfinished = _wait_for_batches(client)
-                client.close()  # else the service would, for having been idle; the next call connects
+                client.close()  # the service would, too: it is idle; the next call connects
                 time.sleep(REST_S)
                 at_rest.sample()
         not_done = sum(not _is_done(client, batch) for batch in batches)
