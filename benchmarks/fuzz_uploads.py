@@ -29,6 +29,9 @@ LARGEST = (6300, 6300)
 """Pixels, just what a picture may have."""
 STALLED_S = 120.0
 """If no batch is over for so long, none will be."""
+WARM_UP = 0.3
+"""So many more uploads, before those that count: heaps grow until the largest of each kind have come
+together some times, and pools fill."""
 RESTS = 40
 REST_S = 8.0
 """In which the service gives back what was freed (app/freed_memory.py)."""
@@ -52,17 +55,12 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
     under_way, at_rest = Footprints(service.pid), Footprints(service.pid)
     unfinished = 0
     with closing(service.client()) as client:
-        _warm_up(client)
+        _send_largest(client)
+        for _ in track(range(int(uploads * WARM_UP)), description="warming up"):
+            _send(client, chance, batches)
+        _wait_for_batches(client)
         for number in track(range(1, uploads + 1), description="uploads"):
-            if chance.random() < ARCHIVES:
-                kind, content = mutated_archive(chance, PICTURES)
-                answer = _send_archive(client, chance, kind, content)
-                if answer.status == 202:
-                    batches.append(answer.headers["location"])
-            else:
-                kind, content = mutated_picture(chance, PICTURES)
-                answer = _send_picture(client, chance, content)
-            statuses[kind, answer.status] += 1
+            statuses[_send(client, chance, batches)] += 1
             under_way.sample()
             if number % max(1, uploads // RESTS) == 0:
                 unfinished = _wait_for_batches(client)
@@ -84,13 +82,26 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
     }
 
 
-def _warm_up(client: Client) -> None:
+def _send_largest(client: Client) -> None:
     """Send the largest pictures that are taken: a part of what they need the process keeps."""
     out = io.BytesIO()
     Image.open(io.BytesIO(PICTURES[0])).resize(LARGEST).save(out, "JPEG")
     for _ in range(3):
         for path in ("/identify", "/detect"):
             client.send_form(path, [("image", out.getvalue())])
+
+
+def _send(client: Client, chance: random.Random, batches: list[str]) -> tuple[str, int]:
+    """Send one; gives what was done to it, and the status. Batches that are taken are noted."""
+    if chance.random() < ARCHIVES:
+        kind, content = mutated_archive(chance, PICTURES)
+        answer = _send_archive(client, chance, kind, content)
+        if answer.status == 202:
+            batches.append(answer.headers["location"])
+    else:
+        kind, content = mutated_picture(chance, PICTURES)
+        answer = _send_picture(client, chance, content)
+    return kind, answer.status
 
 
 def _send_picture(client: Client, chance: random.Random, content: bytes) -> Answer:

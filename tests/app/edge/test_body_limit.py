@@ -85,9 +85,9 @@ async def test_a_body_that_comes_by_drops_is_refused(
 async def test_a_large_body_may_take_longer(
     serve: Serve, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_limit, "SLOWEST_BYTES_PER_S", 100)
-    async with serve(settings.model_copy(update={"body_timeout_s": 0.2})) as client:
-        answer = await client.post("/collections", content=drops(8, 100, 0.05))
+    monkeypatch.setattr(body_limit, "SLOWEST_BYTES_PER_S", 500)
+    async with serve(settings.model_copy(update={"body_timeout_s": 1.0})) as client:
+        answer = await client.post("/collections", content=drops(8, 1000, 0.2))
         assert answer.status_code == 422
 
 
