@@ -30,8 +30,8 @@ LARGEST = (6300, 6300)
 STALLED_S = 120.0
 """If no batch is over for so long, none will be."""
 WARM_UP = 0.3
-"""So many more uploads, before those that count: heaps grow until the largest of each kind have come
-together some times, and pools fill."""
+"""So many more uploads, before those that count: heaps grow until the largest of each kind have
+come together some times, and pools fill."""
 RESTS = 40
 REST_S = 8.0
 """In which the service gives back what was freed (app/freed_memory.py)."""
