@@ -268,11 +268,15 @@ async def load_subjects(
     positions = {subject_id: position for position, subject_id in enumerate(labels)}
     owners: list[int] = []
     portions: list[Floats] = []
-    async for portion in (await session.stream(samples)).partitions():
-        opened = await asyncio.to_thread(_opened, portion, vault, SAMPLE)
-        owners.extend(positions[subject_id] for subject_id, _ in opened)
-        if opened:
-            portions.append(np.stack([template for _, template in opened]))
+    stream = await session.stream(samples)
+    try:
+        async for portion in stream.partitions():
+            opened = await asyncio.to_thread(_opened, portion, vault, SAMPLE)
+            owners.extend(positions[subject_id] for subject_id, _ in opened)
+            if opened:
+                portions.append(np.stack([template for _, template in opened]))
+    finally:
+        await stream.close()  # also if the reading is cancelled half-way
     rejected: dict[UUID, list[Floats]] = {}
     rows = (await session.execute(rejections)).all()
     for subject_id, template in await asyncio.to_thread(_opened, rows, vault, FEEDBACK):
