@@ -60,8 +60,9 @@ OF_TEMPLATES: tuple[ChangeKind, ...] = (
 HELD_AT_MOST = "5s"
 """A writer that says nothing for so long while all others of the collection wait is thrown out."""
 
-ROWS_AT_ONCE = 20_000
-"""Templates are fetched in portions, so that a large gallery is not in memory three times."""
+SUBJECTS_AT_ONCE = 5_000
+"""Their templates are fetched in portions, so that a large gallery is not in memory three times.
+Not by a cursor of the server, for one that is cancelled as it opens stays open."""
 
 TEMPLATE_DTYPE = np.dtype("<f4")
 
@@ -243,12 +244,8 @@ async def load_subjects(
     subjects = select(SubjectRow.id, SubjectRow.external_id, SubjectRow.name).where(
         SubjectRow.collection_id == collection_id
     )
-    samples = (
-        select(SampleRow.id, SampleRow.subject_id, SampleRow.template)
-        .join(SubjectRow, SubjectRow.id == SampleRow.subject_id)
-        .where(SubjectRow.collection_id == collection_id)
-        .order_by(SampleRow.created_at, SampleRow.id)
-        .execution_options(yield_per=ROWS_AT_ONCE)
+    samples = select(SampleRow.id, SampleRow.subject_id, SampleRow.template).order_by(
+        SampleRow.created_at, SampleRow.id
     )
     rejections = (
         select(FeedbackRow.id, FeedbackRow.subject_id, FeedbackRow.template)
@@ -259,7 +256,6 @@ async def load_subjects(
         # As one parameter: a statement can't have more than 65,535.
         these = any_(literal(list(only), ARRAY(Uuid)))
         subjects = subjects.where(SubjectRow.id == these)
-        samples = samples.where(SubjectRow.id == these)
         rejections = rejections.where(FeedbackRow.subject_id == these)
     labels = {
         subject_id: Label(external_id, name)
@@ -268,15 +264,14 @@ async def load_subjects(
     positions = {subject_id: position for position, subject_id in enumerate(labels)}
     owners: list[int] = []
     portions: list[Floats] = []
-    stream = await session.stream(samples)
-    try:
-        async for portion in stream.partitions():
-            opened = await asyncio.to_thread(_opened, portion, vault, SAMPLE)
-            owners.extend(positions[subject_id] for subject_id, _ in opened)
-            if opened:
-                portions.append(np.stack([template for _, template in opened]))
-    finally:
-        await stream.close()  # also if the reading is cancelled half-way
+    ids = list(labels)
+    for first in range(0, len(ids), SUBJECTS_AT_ONCE):
+        portion = any_(literal(ids[first : first + SUBJECTS_AT_ONCE], ARRAY(Uuid)))
+        rows = (await session.execute(samples.where(SampleRow.subject_id == portion))).all()
+        opened = await asyncio.to_thread(_opened, rows, vault, SAMPLE)
+        owners.extend(positions[subject_id] for subject_id, _ in opened)
+        if opened:
+            portions.append(np.stack([template for _, template in opened]))
     rejected: dict[UUID, list[Floats]] = {}
     rows = (await session.execute(rejections)).all()
     for subject_id, template in await asyncio.to_thread(_opened, rows, vault, FEEDBACK):

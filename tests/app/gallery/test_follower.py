@@ -109,19 +109,19 @@ async def test_whoever_is_told_that_a_subject_is_gone_finds_it_no_more(
 
 
 @contextmanager
-def samples_unreadable_after_a_write(database_url: str) -> Iterator[None]:
-    """Commit every write of the feed, but let nobody read templates from then on."""
+def galleries_unreadable_after_a_write(database_url: str) -> Iterator[None]:
+    """Commit every write of the feed, but let nobody read a gallery from then on."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             "CREATE FUNCTION hide() RETURNS trigger LANGUAGE plpgsql AS"
-            " 'BEGIN ALTER TABLE samples RENAME TO hidden; RETURN NULL; END'"
+            " 'BEGIN ALTER TABLE feedback RENAME TO hidden; RETURN NULL; END'"
         )
         connection.execute("CREATE TRIGGER hide AFTER INSERT ON changes EXECUTE FUNCTION hide()")
         try:
             yield
         finally:
             connection.execute("DROP FUNCTION hide CASCADE")
-            connection.execute("ALTER TABLE IF EXISTS hidden RENAME TO samples")
+            connection.execute("ALTER TABLE IF EXISTS hidden RENAME TO feedback")
 
 
 async def test_a_gallery_that_could_not_follow_a_deletion_is_healed(
@@ -133,7 +133,7 @@ async def test_a_gallery_that_could_not_follow_a_deletion_is_healed(
 ) -> None:
     configure_logs("INFO")  # to the stream that is captured
     subject_id = await enrol(client, picture("obama"))
-    with samples_unreadable_after_a_write(database_url):
+    with galleries_unreadable_after_a_write(database_url):
         assert (await client.delete(f"/subjects/{subject_id}")).status_code == 500
         await asyncio.sleep(2.5 * follower.POLL_S)
         assert await found(client, picture("obama2")) == [subject_id]

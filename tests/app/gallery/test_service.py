@@ -103,7 +103,7 @@ async def test_large_collections_are_loaded_in_portions(
     collection: CollectionRow,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.gallery.repository.ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("app.gallery.repository.SUBJECTS_AT_ONCE", 3)
     ids = [await write_subject(database, collection, templates(3)) for _ in range(7)]
     galleries = galleries_on(database, embedder)
     await galleries.refresh()
