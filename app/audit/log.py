@@ -41,7 +41,6 @@ class AuditLog:
         self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
         self._came = asyncio.Event()
         self._away = False
-        self._spooling = asyncio.Lock()
         self._closing = False
 
     def write(self, entry: Entry) -> "asyncio.Future[None]":
@@ -100,8 +99,7 @@ class AuditLog:
                 # It may have been committed all the same: the entries' ids tell.
                 log.error("audit_spooled", **describe_error(error))
                 self._away = True
-        async with self._spooling:
-            await asyncio.to_thread(self.spool.append, entries)
+        await asyncio.to_thread(self.spool.append, entries)
 
     async def _commit(self, documents: Sequence[dict[str, Any]]) -> None:
         async def insert() -> None:
@@ -124,8 +122,7 @@ class AuditLog:
         Raises:
             SQLAlchemyError, OSError: the database is away; what is left waits on.
         """
-        async with self._spooling:
-            await asyncio.to_thread(self.spool.close)
+        await asyncio.to_thread(self.spool.close)
         for path in await asyncio.to_thread(self.spool.files):
             file = await asyncio.to_thread(SpoolFile.take, path)
             if file is not None:

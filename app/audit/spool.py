@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from threading import RLock
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +32,8 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._descriptor: int | None = None
+        # A task that is cancelled leaves its thread at work: the next may come meanwhile.
+        self._at_work = RLock()
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write entries; on return they are on the disk.
@@ -39,16 +42,17 @@ class Spool:
             OSError: they may not be.
         """
         content = b"".join(entry.line() for entry in entries)
-        try:
-            if self._descriptor is None:
-                self._descriptor = self._opened()
-            while content:
-                content = content[os.write(self._descriptor, content) :]
-            os.fsync(self._descriptor)
-        except OSError:
-            # What follows half a line could not be read: the next entries begin another file.
-            self.close()
-            raise
+        with self._at_work:
+            try:
+                if self._descriptor is None:
+                    self._descriptor = self._opened()
+                while content:
+                    content = content[os.write(self._descriptor, content) :]
+                os.fsync(self._descriptor)
+            except OSError:
+                # What follows half a line could not be read: the next entries begin another file.
+                self.close()
+                raise
 
     def _opened(self) -> int:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,9 +65,10 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the file; entries that come now begin another one."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        with self._at_work:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def files(self) -> list[Path]:
         """List the files there are, also those that are being written to, oldest first."""

@@ -1,5 +1,7 @@
 import os
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -98,3 +100,22 @@ def test_nothing_is_there_at_first(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "audit")
     assert spool.files() == []
     assert spool.size_bytes() == 0
+
+
+def test_two_threads_never_close_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "audit")
+    spool.append([entry()])
+    really_close, closed = os.close, []
+
+    def close_slowly(descriptor: int) -> None:
+        time.sleep(0.1)
+        closed.append(descriptor)
+        really_close(descriptor)
+
+    monkeypatch.setattr(os, "close", close_slowly)
+    with ThreadPoolExecutor(2) as threads:
+        for closing in [threads.submit(spool.close) for _ in range(2)]:
+            closing.result()
+    assert len(closed) == 1
