@@ -1,6 +1,5 @@
 """Receipts of erasures in a file: a restored backup brings back whom it holds, and not those."""
 
-import asyncio
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -14,8 +13,8 @@ from app.audit import repository as audit
 from app.audit.entry import Entry
 from app.bundles.repository import ids_of
 from app.database import Database
-from app.erasures.repository import add_traces, delete_reports
-from app.erasures.service import Holds, that_may_hold
+from app.erasures.repository import Erased, delete_reports
+from app.erasures.service import Holds, trace
 from app.gallery.repository import record_change
 from app.problems import SubjectNotFound
 from app.subjects.repository import delete_subject
@@ -79,8 +78,7 @@ async def erase_again(session: AsyncSession, receipt: Receipt, holds: Holds) -> 
     except SubjectNotFound:
         return False
     bundle_ids = await ids_of(session, row.collection_id)
-    traced = await asyncio.to_thread(that_may_hold, bundle_ids, row.id, holds)
-    await add_traces(session, [(receipt.id, bundle_id) for bundle_id in traced])
+    await trace(session, [Erased(receipt.id, row.id)], bundle_ids, holds)
     entry = Entry(
         request_id="restore",
         key_id=None,

@@ -14,7 +14,9 @@ again, and compared with the bundle's manifest before it is there.
 
 import os
 import shutil
+import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,8 @@ from models.trained import Trained
 
 UNFINISHED = ".unfinished"
 FETCHING = ".fetching"
+IDLE_S = 600.0
+"""A folder that is fetched into, and to which nothing was written for so long, is nobody's."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,12 @@ class BundleFiles:
     _fetching: defaultdict[str, Lock] = field(default_factory=lambda: defaultdict(Lock))
 
     def names(self) -> set[str]:
-        """List the bundles that are here, and what is on its way; the folder need not be there."""
-        return {path.name for path in self.folder.iterdir()} if self.folder.exists() else set()
+        """List the bundles that are here, whole or not, but for what is being fetched.
+
+        The folder need not be there.
+        """
+        there = self.folder.iterdir() if self.folder.exists() else ()
+        return {path.name for path in there if not _is_being_fetched(path)}
 
     def place(self, bundle_id: str) -> Path:
         """Folder of a bundle and of what is told of it; it need not be there."""
@@ -127,14 +135,15 @@ class BundleFiles:
             return False
         return manifest.id == bundle_id
 
-    def holds(self, bundle_id: str, subject_id: UUID) -> bool:
-        """Tell whether a bundle that is here was trained with a subject.
+    def holds(self, bundle_id: str, subject_ids: Sequence[UUID]) -> list[bool]:
+        """Tell of each of some subjects whether a bundle that is here was trained with it.
 
         Raises:
             BundleInvalid: the bundle can't be read.
         """
         known = read_subject_ids(self.bundle(bundle_id))
-        return bool(find_rows(known, [str(subject_id)])[0] >= 0)
+        rows = find_rows(known, [str(each) for each in subject_ids])
+        return [bool(row >= 0) for row in rows]
 
     def set_aside(self, bundle_id: str) -> None:
         """Have a bundle be gone from here at once, its files still to be removed by `delete`.
@@ -148,14 +157,23 @@ class BundleFiles:
             self.place(bundle_id).rename(aside)
             _sync(self.folder)
 
-    def delete(self, bundle_id: str) -> None:
-        """Remove all files of a bundle from here; nothing happens if there are none.
+    def delete(self, name: str) -> None:
+        """Remove all files of a bundle from here, or what is left of it; nothing happens if there
+        are none.
+
+        Args:
+            name: a bundle's id, or another one of `names`.
 
         Raises:
-            OSError: it can't be moved.
+            OSError: it can't be moved, or something of it can't be removed.
         """
-        self.set_aside(bundle_id)
-        shutil.rmtree(self._aside(bundle_id), ignore_errors=True)
+        leaving = self.folder / name
+        if not name.endswith((UNFINISHED, FETCHING)):
+            self.set_aside(name)
+            leaving = self._aside(name)
+        shutil.rmtree(leaving, ignore_errors=True)  # another process may be at the same
+        with suppress(FileNotFoundError):
+            shutil.rmtree(leaving)  # tells what is in the way, if anything is
 
     def delete_stored(self, bundle_id: str) -> None:
         """Remove a bundle from the store, if there is one; nobody can fetch it any more.
@@ -194,6 +212,17 @@ class BundleFiles:
 
     def _aside(self, bundle_id: str) -> Path:
         return self.folder / f"{bundle_id}{UNFINISHED}"
+
+
+def _is_being_fetched(folder: Path) -> bool:
+    """Whether a process of this data directory may be fetching into a folder."""
+    if not folder.name.endswith(FETCHING):
+        return False
+    try:
+        written_at = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return True
+    return time.time() - written_at < IDLE_S
 
 
 def _sync(*paths: Path) -> None:

@@ -2,8 +2,8 @@
 
 A bundle is in the store first, where there is one, then active in the database, and in memory last,
 so a kill in between is mended by the next start; other processes on the database follow within a
-second. It leaves the database first and the store last, which nobody waits for who needs neither:
-what a store that is away keeps, leftovers.py removes when it is back.
+second. It leaves the database first, then the files here; the store, and the caches of the others,
+are left to leftovers.py, so that nobody waits for a store which is away.
 """
 
 import asyncio
@@ -73,7 +73,13 @@ class Bundles:
         self._on_their_way: set[str] = set()
         """Bundles that are published here and have no row yet."""
         self.sharing = Sharing(database, files)
-        self._leftovers = Leftovers(database, files, self._is_needed)
+        store = files.store
+        self._here = Leftovers(database, files, self._is_needed, completes=store is None)
+        self._stored = (
+            Leftovers(database, store, self._is_needed, completes=True, cached=True)
+            if store is not None
+            else None
+        )
 
     def in_use(self, collection_id: UUID) -> str | None:
         """Tell which bundle a collection is searched with here; None where there is none, or the
@@ -176,7 +182,7 @@ class Bundles:
         Raises:
             BundleNotFound: there is none of this id.
             BundleActive: its collection is searched with it, if only here and for a moment more.
-            OSError: its files can't be deleted; the bundle is as it was.
+            OSError: its files can't be moved; the bundle is as it was.
         """
         collection_id = (await find_bundle(bundle_id, self._database)).row.collection_id
         while True:
@@ -184,9 +190,9 @@ class Bundles:
                 left = await self._grace.left(collection_id, bundle_id)
                 if left <= 0:
                     await self._delete_unused(collection_id, bundle_id)
+                    await self.delete_files([bundle_id])
                     break
             await asyncio.sleep(left)  # without the lock: another may be activated meanwhile
-        await self.delete_files([bundle_id])
         log.info("bundle_deleted", bundle=bundle_id)
 
     async def _delete_unused(self, collection_id: UUID, bundle_id: str) -> None:
@@ -211,24 +217,29 @@ class Bundles:
         return bundle_ids
 
     async def delete_files(self, bundle_ids: Sequence[str]) -> None:
-        """Remove the files of forgotten bundles, and note on receipts that they are gone.
-
-        What a store that is away keeps goes when it is back.
-        """
+        """Remove the files of forgotten bundles from here; what can't be removed now goes later."""
         for bundle_id in bundle_ids:
-            await asyncio.to_thread(self.files.delete, bundle_id)
-        try:
-            await self._leftovers.remove_stored(bundle_ids)
-        except OSError as error:
-            log.error("stored_bundles_left", bundles=list(bundle_ids), **describe_error(error))
+            try:
+                await asyncio.to_thread(self.files.delete, bundle_id)
+            except OSError as error:
+                log.error("bundle_files_left", bundle=bundle_id, **describe_error(error))
 
-    async def clear_leftovers(self) -> None:
+    async def clear_here(self) -> None:
         """Remove what no row tells of: bundles that other replicas deleted, trainings' remains.
+
+        Raises:
+            OSError: something can't be removed.
+        """
+        await self._here.clear()
+
+    async def clear_store(self) -> None:
+        """Remove what no row tells of from the store, if there is one.
 
         Raises:
             OSError: something can't be removed, or the store can't be used.
         """
-        await self._leftovers.clear()
+        if self._stored is not None:
+            await self._stored.clear()
 
     def _is_needed(self, bundle_id: str) -> bool:
         return bundle_id in self._on_their_way or bundle_id in self._galleries.bundles_in_use()
@@ -264,7 +275,7 @@ class Bundles:
         """Remove files that no row tells of: a failed commit may have been one after all.
 
         Called while an error is on its way, which must not be hidden by another one: where the
-        database is away, the files are left to the next start.
+        database is away, the files are left to leftovers.py.
         """
         try:
             async with self._database.snapshot() as session:

@@ -79,13 +79,12 @@ class Sharing:
 
     async def _put_what_is_missing(self, store: BundleStore) -> None:
         """Put the bundles into the store that were published before there was one."""
-        stored = await asyncio.to_thread(store.ids)
+        stored = await asyncio.to_thread(store.names)
         for bundle_id in await self._known() - stored:
             if await asyncio.to_thread(self.files.is_sound, bundle_id):
                 await asyncio.to_thread(store.put, self.files.place(bundle_id), bundle_id)
                 log.info("bundle_stored", bundle=bundle_id)
-        # Later ones are put there when they are published. What is missing later was deleted by
-        # another replica, whose row for it is about to go.
+        # Later ones are put there before they have a row, and leave after it has gone.
         self._is_complete = True
 
     async def _fetch_one(self) -> None:

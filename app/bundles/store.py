@@ -134,7 +134,7 @@ class BundleStore:
             )
         check_files(folder, manifest)
 
-    def ids(self) -> set[str]:
+    def names(self) -> set[str]:
         """List the bundles of which anything is in the store, whole or not.
 
         Raises:

@@ -15,7 +15,8 @@ from app.collections.schemas import (
 )
 from app.database import Database
 from app.embedders.running import Embedders
-from app.erasures.repository import delete_reports, write_receipts
+from app.erasures.repository import delete_reports
+from app.erasures.service import write_receipts_of_all
 from app.gallery.lookup import find_collection_id
 from app.gallery.repository import embedder_of
 from app.gallery.service import Galleries
@@ -117,7 +118,12 @@ async def delete_collection(
     renewed = None
     async with database.transaction() as session:
         bundle_ids = await bundles.forget_all_of(session, collection_id)
-        await write_receipts(session, collection_id=collection_id)
+        await write_receipts_of_all(
+            session,
+            collection_id=collection_id,
+            bundle_ids=bundle_ids,
+            holds=bundles.files.holds,
+        )
         await delete_reports(session, collection_id=collection_id)
         deleted = await repository.delete_as(session, collection_id, name=name)
         if deleted is None:

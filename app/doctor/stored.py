@@ -73,7 +73,7 @@ def look_at_bundles(settings: Settings, connection: Connection) -> Iterator[Find
     in_store: set[str] | None = None
     if settings.bundle_store is not None:
         try:
-            in_store = _store(settings, connection).ids()
+            in_store = _store(settings, connection).names()
         except (StoreInvalid, OSError) as error:
             yield failed(
                 "bundle store",

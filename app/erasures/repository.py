@@ -11,8 +11,20 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Uuid,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.gallery.repository import ChangeKind
@@ -37,7 +49,7 @@ from app.tables import (
 DELETED: ChangeKind = "subject_deleted"
 CACHES_CLEARED_S = 300.0
 """After which a bundle that left the store has left the caches of all replicas that run, too: each
-looks every few seconds (app/bundles/leftovers.py), but for when it is fetching another one."""
+looks every few seconds (app/bundles/keeper.py)."""
 
 
 class StoredErasure(NamedTuple):
@@ -56,14 +68,17 @@ class Trace(NamedTuple):
     cleared_at: datetime | None
 
 
+class Erased(NamedTuple):
+    """A receipt, and whose it is."""
+
+    erasure_id: UUID
+    subject_id: UUID
+
+
 async def write_receipts(
     session: AsyncSession, *, collection_id: UUID, subject_id: UUID | None = None
-) -> Sequence[UUID]:
-    """Write the receipt of a subject, or of all of a collection, just before it is deleted.
-
-    Returns:
-        Ids of the receipts.
-    """
+) -> list[Erased]:
+    """Write the receipt of a subject, or of all of a collection, just before it is deleted."""
 
     def how_many(*joined: ColumnElement[bool], of: type) -> ColumnElement[int]:
         return select(func.count()).select_from(of).where(*joined).scalar_subquery()
@@ -88,10 +103,12 @@ async def write_receipts(
     if subject_id is not None:
         subjects = subjects.where(SubjectRow.id == subject_id)
     columns = ["id", "collection_id", "subject_id", "samples", "variants", "pictures", "feedback"]
-    written = await session.scalars(
-        insert(ErasureRow).from_select(columns, subjects).returning(ErasureRow.id)
+    written = await session.execute(
+        insert(ErasureRow)
+        .from_select(columns, subjects)
+        .returning(ErasureRow.id, ErasureRow.subject_id)
     )
-    return written.all()
+    return [Erased(*row) for row in written]
 
 
 async def delete_reports(
@@ -111,23 +128,26 @@ async def delete_reports(
     await forget_answers(session, told)
 
 
-async def add_traces(session: AsyncSession, traces: Sequence[tuple[UUID, str]]) -> None:
-    """Note on receipts which bundles, by their ids, were trained with their subjects.
+async def add_traces(session: AsyncSession, bundle_id: str, erasure_ids: Sequence[UUID]) -> None:
+    """Note on receipts that a bundle was trained with their subjects.
 
     What is noted already stays as it is.
     """
-    if traces:
-        await session.execute(
-            insert(ErasureBundleRow).on_conflict_do_nothing(),
-            [
-                {"erasure_id": erasure_id, "bundle_id": bundle_id}
-                for erasure_id, bundle_id in traces
-            ],
-        )
+    # As one parameter: a deleted collection may have had any number of subjects.
+    erasures = func.unnest(literal(list(erasure_ids), ARRAY(Uuid)))
+    await session.execute(
+        insert(ErasureBundleRow)
+        .from_select(["erasure_id", "bundle_id"], select(erasures, literal(bundle_id)))
+        .on_conflict_do_nothing()
+    )
 
 
 async def record_traces(
-    session: AsyncSession, collection_id: UUID, bundle_id: str, *, holds: Callable[[UUID], bool]
+    session: AsyncSession,
+    collection_id: UUID,
+    bundle_id: str,
+    *,
+    holds: Callable[[Sequence[UUID]], list[bool]],
 ) -> None:
     """Note a new bundle on the receipts of those who were erased while it was trained.
 
@@ -135,7 +155,8 @@ async def record_traces(
         session: in which the bundle's row is there already.
         collection_id: whose bundle it is.
         bundle_id: its id.
-        holds: tells whether the bundle was trained with a subject; it is called in a thread.
+        holds: tells of each of some subjects whether the bundle was trained with it; it is called
+            in a thread.
     """
     watermark = select(BundleRow.watermark).where(BundleRow.id == bundle_id).scalar_subquery()
     erased_since = (
@@ -147,11 +168,13 @@ async def record_traces(
             ChangeRow.kind == DELETED,
         )
     )
-    erased = (await session.execute(erased_since)).all()
-    held = await asyncio.to_thread(
-        lambda: [erasure_id for erasure_id, subject_id in erased if holds(subject_id)]
+    erased = [Erased(*row) for row in await session.execute(erased_since)]
+    held = await asyncio.to_thread(holds, [each.subject_id for each in erased])
+    await add_traces(
+        session,
+        bundle_id,
+        [each.erasure_id for each, is_held in zip(erased, held, strict=True) if is_held],
     )
-    await add_traces(session, [(erasure_id, bundle_id) for erasure_id in held])
 
 
 async def deleted_bundles(session: AsyncSession) -> set[str]:
@@ -160,6 +183,18 @@ async def deleted_bundles(session: AsyncSession) -> set[str]:
         select(ErasureBundleRow.bundle_id)
         .where(ErasureBundleRow.cleared_at.is_(None))
         .where(~exists().where(BundleRow.id == ErasureBundleRow.bundle_id))
+        .distinct()
+    )
+    return set(found)
+
+
+async def on_receipts(session: AsyncSession, bundle_ids: Collection[str]) -> set[str]:
+    """Give those of some bundles that were trained with somebody who was deleted since."""
+    if not bundle_ids:
+        return set()
+    found = await session.scalars(
+        select(ErasureBundleRow.bundle_id)
+        .where(ErasureBundleRow.bundle_id.in_(bundle_ids))
         .distinct()
     )
     return set(found)

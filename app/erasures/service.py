@@ -11,7 +11,7 @@ from app.audit.facts import note
 from app.bundles.repository import ids_of
 from app.database import Database
 from app.erasures import repository
-from app.erasures.repository import StoredErasure
+from app.erasures.repository import Erased, StoredErasure
 from app.erasures.schemas import ErasureOut, ErasurePage, Removed, TracedBundle
 from app.gallery.lookup import find_collection_id
 from app.gallery.service import Galleries
@@ -20,8 +20,9 @@ from app.paging import Position, read_cursor, write_cursor
 from app.problems import ErasureNotFound
 from models.bundle_format import BundleInvalid
 
-Holds = Callable[[str, UUID], bool]
-"""Tells whether a bundle, by its id, was trained with a subject; see `BundleFiles.holds`."""
+Holds = Callable[[str, Sequence[UUID]], list[bool]]
+"""Tells of each of some subjects whether a bundle, by its id, was trained with it; see
+`BundleFiles.holds`."""
 
 log = get_logger()
 
@@ -30,13 +31,35 @@ async def write_receipt(
     session: AsyncSession, *, collection_id: UUID, subject_id: UUID, holds: Holds
 ) -> UUID:
     """Write the receipt of a subject that the transaction is about to delete; give its id."""
-    (erasure_id,) = await repository.write_receipts(
+    (erased,) = await repository.write_receipts(
         session, collection_id=collection_id, subject_id=subject_id
     )
-    bundle_ids = await ids_of(session, collection_id)
-    traced = await asyncio.to_thread(that_may_hold, bundle_ids, subject_id, holds)
-    await repository.add_traces(session, [(erasure_id, bundle_id) for bundle_id in traced])
-    return erasure_id
+    await trace(session, [erased], await ids_of(session, collection_id), holds)
+    return erased.erasure_id
+
+
+async def write_receipts_of_all(
+    session: AsyncSession, *, collection_id: UUID, bundle_ids: Sequence[str], holds: Holds
+) -> None:
+    """Write the receipts of a collection that the transaction is about to delete.
+
+    Args:
+        session: with the collection's lock.
+        collection_id: of it.
+        bundle_ids: that it had.
+        holds: see `Holds`.
+    """
+    erased = await repository.write_receipts(session, collection_id=collection_id)
+    await trace(session, erased, bundle_ids, holds)
+
+
+async def trace(
+    session: AsyncSession, erased: Sequence[Erased], bundle_ids: Sequence[str], holds: Holds
+) -> None:
+    """Note on receipts which of some bundles their subjects may be in."""
+    for bundle_id in bundle_ids:
+        held = await asyncio.to_thread(_may_be_in, bundle_id, erased, holds)
+        await repository.add_traces(session, bundle_id, held)
 
 
 async def get_erasure(*, erasure_id: UUID, database: Database) -> ErasureOut:
@@ -85,19 +108,16 @@ async def list_erasures(
     return ErasurePage(erasures=shown, next_cursor=last and write_cursor(last))
 
 
-def that_may_hold(bundle_ids: Sequence[str], subject_id: UUID, holds: Holds) -> list[str]:
-    """Give those of some bundles that a subject may be in. It blocks."""
-
-    def may_hold(bundle_id: str) -> bool:
-        try:
-            return holds(bundle_id, subject_id)
-        except BundleInvalid as error:
-            # It is elsewhere, or damaged: nobody can say that the subject is not in it, and the
-            # subject has to go in any case.
-            log.warning("bundle_not_read", bundle=bundle_id, reason=str(error))
-            return True
-
-    return [bundle_id for bundle_id in bundle_ids if may_hold(bundle_id)]
+def _may_be_in(bundle_id: str, erased: Sequence[Erased], holds: Holds) -> list[UUID]:
+    """Give the ids of those receipts whose subjects may be in a bundle. It blocks."""
+    try:
+        held = holds(bundle_id, [each.subject_id for each in erased])
+    except BundleInvalid as error:
+        # It is elsewhere, or damaged: nobody can say who is not in it, and they have to go in any
+        # case.
+        log.warning("bundle_not_read", bundle=bundle_id, reason=str(error))
+        held = [True] * len(erased)
+    return [each.erasure_id for each, is_held in zip(erased, held, strict=True) if is_held]
 
 
 async def _show(session: AsyncSession, erasures: Sequence[StoredErasure]) -> list[ErasureOut]:

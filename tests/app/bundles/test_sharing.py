@@ -13,7 +13,7 @@ import pytest
 from httpx import AsyncClient
 from pydantic import SecretStr
 
-from app.bundles import grace, keeper, leftovers, sharing
+from app.bundles import grace, keeper, sharing
 from app.bundles.store import BundleStore
 from app.erasures import repository as erasures
 from app.gallery import follower
@@ -34,7 +34,7 @@ Start = Callable[[str], Awaitable[Replica]]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grace, "GRACE_S", 0.2)
-    monkeypatch.setattr(leftovers, "STORE_EVERY_S", 0.1)
+    monkeypatch.setattr(keeper, "STORE_EVERY_S", 0.1)
     monkeypatch.setattr(keeper, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(follower, "POLL_S", 0.1)
     monkeypatch.setattr(sharing, "FIRST_WAIT_S", 0.1)
@@ -104,7 +104,7 @@ async def test_a_published_bundle_reaches_all_replicas_and_late_ones(
     (client, first), (other_client, second) = await start("a"), await start("b")
     subjects = await take_up_subjects(first)
     made = await publish_drawn(first, subjects, tmp_path, 0.1)
-    assert store_of(first).ids() == {made}
+    assert store_of(first).names() == {made}
     await until(lambda: active(second) == made)
     assert cached(second) == {made}
     report = await other_client.get(f"/admin/bundles/{made}/report")
@@ -138,7 +138,7 @@ async def test_a_deleted_bundle_leaves_the_store_and_every_cache(
     two = await publish_drawn(first, subjects, tmp_path, 0.3)
     await until(lambda: cached(second) == {one, two})
     assert (await client.delete(f"/admin/bundles/{one}")).status_code == 204
-    assert store_of(first).ids() == {two}
+    await until(lambda: store_of(first).names() == {two})
     await until(lambda: cached(first) == cached(second) == {two})
 
 
@@ -180,21 +180,43 @@ async def test_who_writes_does_not_wait_for_a_store_that_hangs_and_a_receipt_doe
         hanging.wait(20)
         delete(store, bundle_id)
 
+    async def open_ones() -> list[list[str]]:
+        answer = await client.get("/admin/erasures", params={"open": True})
+        return [[of["bundle_id"] for of in each["bundles"]] for each in answer.json()["erasures"]]
+
     monkeypatch.setattr(BundleStore, "delete", delete_late)
-    await publish_drawn(services, subjects[1:], tmp_path, 0.3)
-    deleting = asyncio.create_task(client.delete(f"/admin/bundles/{one}"))
-    await until(lambda: one not in cached(services))  # by this request, or by itself
+    two = await publish_drawn(services, subjects[1:], tmp_path, 0.3)
     async with asyncio.timeout(5):
+        # By this request, or by itself.
+        assert (await client.delete(f"/admin/bundles/{one}")).status_code in (204, 404)
         assert (await client.delete(f"/subjects/{subjects[1]}")).is_success
-    open_ones = await client.get("/admin/erasures", params={"open": True})
-    waiting = [each["bundle_id"] for each in open_ones.json()["erasures"][0]["bundles"]]
-    assert waiting == [one]
+        assert await open_ones() == [[one], [two]]
+        assert (await client.delete("/collections/default")).status_code == 204
+        assert await open_ones() == [[one], [two], *[[two]] * (len(subjects) - 2)]
+    assert cached(services) == set()
+    assert store_of(services).names() == {one, two}
     hanging.set()
-    assert (await deleting).status_code in (204, 404)
     async with asyncio.timeout(10):
-        while (await client.get("/admin/erasures")).json()["erasures"][0]["completed_at"] is None:
+        while await open_ones():
             await asyncio.sleep(0.1)
-    assert one not in store_of(services).ids()
+    assert store_of(services).names() == set()
+
+
+async def test_a_kill_between_a_bundles_row_and_the_store_leaves_nothing(
+    start: Start, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasures, "CACHES_CLEARED_S", 0.0)
+    client, services = await start("a")
+    subjects = await take_up_subjects(services)
+    one = await publish_drawn(services, subjects, tmp_path, 0.1)
+    await client.delete(f"/subjects/{subjects[0]}")
+    two = await publish_drawn(services, subjects[1:], tmp_path, 0.3)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM bundles WHERE id = %s", [one])
+    await until(lambda: store_of(services).names() == {two})
+    async with asyncio.timeout(10):
+        while (await client.get("/admin/erasures", params={"open": True})).json()["erasures"]:
+            await asyncio.sleep(0.1)
 
 
 async def test_a_damaged_cache_is_fetched_again(start: Start, tmp_path: Path) -> None:
@@ -214,7 +236,7 @@ async def test_the_bundles_of_a_deleted_collection_go_everywhere(
     made = await publish_drawn(first, await take_up_subjects(first), tmp_path, 0.1)
     await until(lambda: cached(second) == {made})
     assert (await client.delete("/collections/default")).status_code == 204
-    assert store_of(first).ids() == set()
+    await until(lambda: store_of(first).names() == set())
     await until(lambda: cached(first) == cached(second) == set())
 
 
@@ -232,9 +254,9 @@ async def test_what_a_killed_publication_left_in_the_store_goes_when_its_trainin
         )
         store_of(first).put(first.bundles.files.place(made), "0" * 64)
         await asyncio.sleep(1.0)
-        assert store_of(first).ids() == {made, "0" * 64}
+        assert store_of(first).names() == {made, "0" * 64}
         connection.execute("UPDATE jobs SET state = 'failed', finished_at = now()")
-        await until(lambda: store_of(first).ids() == {made})
+        await until(lambda: store_of(first).names() == {made})
 
 
 async def test_bundles_from_before_the_store_are_put_there(
@@ -248,7 +270,7 @@ async def test_bundles_from_before_the_store_are_put_there(
         services = app.state.services
         made = await publish_drawn(services, await take_up_subjects(services), tmp_path, 0.1)
     _, first = await start("a")
-    await until(lambda: store_of(first).ids() == {made})
+    await until(lambda: store_of(first).names() == {made})
     _, second = await start("b")
     assert active(second) == made
 
@@ -297,9 +319,9 @@ async def test_a_server_that_is_away_is_waited_for(
             with s3_server(port=int(endpoint.rsplit(":", 1)[1])):
                 three = await publishing
                 assert active(services) == three
-                await until(lambda: store_of(services).ids() == {two, three})
+                await until(lambda: store_of(services).names() == {two, three})
                 assert (await client.delete("/collections/default")).status_code == 204
-                assert store_of(services).ids() == set()
+                await until(lambda: store_of(services).names() == set())
     finally:
         await context.__aexit__(None, None, None)
 

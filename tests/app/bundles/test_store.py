@@ -68,10 +68,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_what_is_put_is_fetched_byte_for_byte(
     store: BundleStore, results: Path, bundle_id: str, into: Path
 ) -> None:
-    assert store.ids() == set()
+    assert store.names() == set()
     store.put(results, bundle_id)
     store.put(results, bundle_id)
-    assert store.ids() == {bundle_id}
+    assert store.names() == {bundle_id}
     store.fetch(bundle_id, into)
     nets = {name for name in contents(results) if name.startswith("net-")}
     assert contents(into) == {
@@ -85,7 +85,7 @@ def test_what_is_deleted_is_gone_and_may_be_deleted_again(
     store.put(results, bundle_id)
     store.delete(bundle_id)
     store.delete(bundle_id)
-    assert store.ids() == set()
+    assert store.names() == set()
     with pytest.raises(FileNotFoundError):
         store.fetch(bundle_id, into)
 
@@ -95,11 +95,11 @@ def test_a_bundle_of_which_the_manifest_is_still_to_come_is_not_there(
 ) -> None:
     store.put(results, bundle_id)
     store.filesystem.rm_file(store._manifest(bundle_id))
-    assert store.ids() == {bundle_id}  # for whoever clears up
+    assert store.names() == {bundle_id}  # for whoever clears up
     with pytest.raises(FileNotFoundError):
         store.fetch(bundle_id, into)
     store.delete(bundle_id)
-    assert store.ids() == set()
+    assert store.names() == set()
 
 
 @pytest.mark.parametrize("missing", ["report.html", "bundle/manifest.json"])
@@ -109,7 +109,7 @@ def test_a_bundle_of_which_a_part_is_missing_is_not_put(
     (results / missing).unlink()
     with pytest.raises(FileNotFoundError):
         store.put(results, bundle_id)
-    assert store.ids() == set()
+    assert store.names() == set()
 
 
 @pytest.mark.parametrize("damaged", ["bundle/class_means.f16", "bundle/manifest.json"])
@@ -136,9 +136,9 @@ def test_deployments_that_share_a_store_do_not_see_each_other(
 ) -> None:
     store.put(results, bundle_id)
     other = BundleStore(store.filesystem, f"{store.root}-other")
-    assert other.ids() == set()
+    assert other.names() == set()
     other.delete(bundle_id)
-    assert store.ids() == {bundle_id}
+    assert store.names() == {bundle_id}
 
 
 def test_a_full_disk_is_told_of(
@@ -177,7 +177,7 @@ def test_a_server_that_is_away(
         store = BundleStore.open(use_s3(endpoint, monkeypatch), "ours")
         store.put(results, bundle_id)
     for call in (
-        store.ids,
+        store.names,
         lambda: store.put(results, bundle_id),
         lambda: store.fetch(bundle_id, into),
         lambda: store.delete(bundle_id),

@@ -1,6 +1,6 @@
 """Receipts against a plain account of what happened, in Python's own words."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -121,14 +121,14 @@ async def add_bundle(
 async def erase(session: AsyncSession, collection: CollectionRow) -> UUID:
     """Delete somebody; give the id of the receipt."""
     subject_id = await add_subject(session, collection, samples=0, variants=0, feedback=0)
-    (erasure_id,) = await repository.write_receipts(
+    (erased,) = await repository.write_receipts(
         session, collection_id=collection.id, subject_id=subject_id
     )
     await delete_subject(session, subject_id)
     await record_change(
         session, collection_id=collection.id, subject_id=subject_id, kind="subject_deleted"
     )
-    return erasure_id
+    return erased.erasure_id
 
 
 async def receipt(session: AsyncSession, erasure_id: UUID) -> StoredErasure:
@@ -147,10 +147,11 @@ async def test_a_receipt_counts_what_is_the_subjects_own(
 ) -> None:
     counted = await add_subject(session, collection, samples=3, variants=2, feedback=4)
     await add_subject(session, collection, samples=1, variants=1, feedback=1)
-    (erasure_id,) = await repository.write_receipts(
+    (erased,) = await repository.write_receipts(
         session, collection_id=collection.id, subject_id=counted
     )
-    stored = await receipt(session, erasure_id)
+    stored = await receipt(session, erased.erasure_id)
+    assert erased.subject_id == counted
     assert stored.row.subject_id == counted
     assert stored.row.collection_id == collection.id
     assert (stored.row.samples, stored.row.variants, stored.row.feedback) == (3, 6, 4)
@@ -169,7 +170,8 @@ async def test_a_whole_collection_gets_a_receipt_for_each_subject(
         for n in range(3)
     }
     written = await repository.write_receipts(session, collection_id=collection.id)
-    rows = [(await receipt(session, each)).row for each in written]
+    rows = [(await receipt(session, each.erasure_id)).row for each in written]
+    assert [row.subject_id for row in rows] == [each.subject_id for each in written]
     assert {row.subject_id: row.samples for row in rows} == expected
     assert {row.subject_id: row.variants for row in rows} == expected
 
@@ -178,7 +180,8 @@ async def test_a_receipt_is_completed_when_the_last_bundle_is_deleted(
     session: AsyncSession, collection: CollectionRow
 ) -> None:
     erasure_id = await erase(session, collection)
-    await repository.add_traces(session, [(erasure_id, "b1"), (erasure_id, "b2")])
+    for bundle_id in ("b1", "b2"):
+        await repository.add_traces(session, bundle_id, [erasure_id])
     assert (await receipt(session, erasure_id)).completed_at is None
 
     await repository.note_cleared(session, ["b1"], cached=False)
@@ -209,9 +212,9 @@ async def test_a_new_bundle_is_noted_where_it_holds_the_erased(
     subjects = [(await receipt(session, each)).row.subject_id for each in ids]
     asked: list[UUID] = []
 
-    def holds(subject_id: UUID) -> bool:
-        asked.append(subject_id)
-        return subject_id != subjects[2]
+    def holds(subject_ids: Sequence[UUID]) -> list[bool]:
+        asked.extend(subject_ids)
+        return [each != subjects[2] for each in subject_ids]
 
     for _ in range(2):  # a second publication of the same bundle changes nothing
         await repository.record_traces(session, collection.id, "b", holds=holds)
@@ -230,7 +233,8 @@ async def test_traces_say_which_bundle_is_active(
     erasure_id = await erase(session, collection)
     for bundle_id, active in (("a", False), ("b", True)):
         await add_bundle(session, collection, bundle_id, active=active)
-    await repository.add_traces(session, [(erasure_id, each) for each in "cba"])
+    for bundle_id in "cba":
+        await repository.add_traces(session, bundle_id, [erasure_id])
     traces = await repository.traces_of(session, [erasure_id])
     assert [(each.bundle_id, each.active) for each in traces] == [
         ("a", False),
@@ -273,7 +277,7 @@ async def test_pages_of_all_or_of_open_ones(
 ) -> None:
     elsewhere = await another(session, collection)
     ids = [await erase(session, each) for each in [collection, elsewhere] * 3]
-    await repository.add_traces(session, [(each, "b") for each in ids[:4]])
+    await repository.add_traces(session, "b", ids[:4])
 
     async def listed(collection_id: UUID | None, *, only_open: bool, limit: int) -> list[UUID]:
         found: list[UUID] = []

@@ -1,7 +1,7 @@
 """What is kept for a time only: found when it is over, erased like by hand, and nothing else."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import psycopg
@@ -186,10 +186,10 @@ async def test_more_than_a_portion_is_purged_and_one_that_was_interrupted_goes_o
             " SELECT 'b', id, 0, 1, 1, '{}', false FROM collections"
         )
 
-    def fails_at_the_fifth(_bundle_id: str, subject_id: UUID) -> bool:
-        if subject_id == fifth:
+    def fails_at_the_fifth(_bundle_id: str, subject_ids: Sequence[UUID]) -> list[bool]:
+        if fifth in subject_ids:
             raise RuntimeError("interrupted")
-        return False
+        return [False] * len(subject_ids)
 
     with pytest.raises(RuntimeError, match="interrupted"):
         await purge(
