@@ -2,9 +2,10 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import Database
 from app.jobs import claims, repository
@@ -91,19 +92,21 @@ class Attended:
             if watching.done():
                 watching.result()
             return await working
-        except JobFailed as error:
-            # Whoever has taken a job over removes what its former owner still needs.
-            if await self._is_lost():
-                raise JobLost from error
+        except (JobFailed, OSError):
+            # Whoever has taken a job over, or deleted its collection, removes what it still needs.
+            with suppress(*AWAY):
+                async with self._database.snapshot() as session:
+                    if await claims.cancel_requested(session, self._claim) is None:
+                        await self._raise_loss(session)
             raise
         finally:
             await _ended(working, watching)
 
-    async def _is_lost(self) -> bool:
-        with suppress(*AWAY):
-            async with self._database.snapshot() as session:
-                return await claims.cancel_requested(session, self._claim) is None
-        return False
+    async def _raise_loss(self, session: AsyncSession) -> NoReturn:
+        """Raise why the job is this process's no more: another has it, or it is gone."""
+        if await repository.is_there(session, self._claim.job_id):
+            raise JobLost
+        raise CollectionNotFound("The collection was deleted meanwhile.")
 
     async def _watch(self) -> None:
         """Keep the row up to date, and raise what ends the job, until it is about to end itself."""
@@ -120,9 +123,7 @@ class Attended:
                     if self._work.settling:
                         return
                     if cancelled is None:
-                        if await repository.is_there(session, self._claim.job_id):
-                            raise JobLost
-                        raise CollectionNotFound("The collection was deleted meanwhile.")
+                        await self._raise_loss(session)
                     if cancelled:
                         raise JobCancelled
                     if current != written:
