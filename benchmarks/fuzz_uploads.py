@@ -47,26 +47,27 @@ def fuzz_uploads(service: Service, *, uploads: int) -> dict[str, float]:
         uploads: how many pictures and archives.
 
     Returns:
-        Figures that begin with `upload`, and those of `Footprints`.
+        Figures that begin with `upload`, of all with the warm-up but for `uploads` itself; and
+        those of `Footprints`.
     """
     chance = random.Random(SEED)  # noqa: S311  (no secret)
     statuses: Counter[tuple[str, int]] = Counter()
     batches: list[str] = []
     under_way, at_rest = Footprints(service.pid), Footprints(service.pid)
-    unfinished = 0
     with closing(service.client()) as client:
         _send_largest(client)
         for _ in track(range(int(uploads * WARM_UP)), description="warming up"):
-            _send(client, chance, batches)
+            statuses[_send(client, chance, batches)] += 1
         _wait_for_batches(client)
         for number in track(range(1, uploads + 1), description="uploads"):
             statuses[_send(client, chance, batches)] += 1
             under_way.sample()
             if number % max(1, uploads // RESTS) == 0:
-                unfinished = _wait_for_batches(client)
+                _wait_for_batches(client)
                 client.close()  # the service would, too: it is idle; the next call connects
                 time.sleep(REST_S)
                 at_rest.sample()
+        unfinished = _wait_for_batches(client)
         not_done = sum(not _is_done(client, batch) for batch in batches)
         is_well, _ = client.get("/readyz")
     _show(statuses)

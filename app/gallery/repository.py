@@ -60,7 +60,7 @@ OF_TEMPLATES: tuple[ChangeKind, ...] = (
 HELD_AT_MOST = "5s"
 """A writer that says nothing for so long while all others of the collection wait is thrown out."""
 
-SUBJECTS_AT_ONCE = 5_000
+SUBJECTS_AT_ONCE = 1_000
 """Their templates are fetched in portions, so that a large gallery is not in memory three times.
 Not by a cursor of the server, for one that is cancelled as it opens stays open."""
 
