@@ -92,7 +92,7 @@ class Attended:
             if watching.done():
                 watching.result()
             return await working
-        except (JobFailed, OSError):
+        except (JobFailed, JobLost, OSError):
             # Whoever has taken a job over, or deleted its collection, removes what it still needs.
             with suppress(*AWAY):
                 async with self._database.snapshot() as session:

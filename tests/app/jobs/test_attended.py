@@ -9,7 +9,7 @@ import pytest
 
 from app.jobs.attended import Attended
 from app.jobs.claim import RETRAINING, Claim
-from app.jobs.outcome import JobFailed, Outcome
+from app.jobs.outcome import JobFailed, JobLost, Outcome
 from app.jobs.progress import Progress
 from app.services import Services
 from tests.app.jobs.conftest import RunElsewhere
@@ -41,13 +41,20 @@ class Failing:
         """Nothing lies about."""
 
 
-@pytest.mark.parametrize("error", [JobFailed("It was ended."), FileNotFoundError("folder")])
+OF_A_FOLDER = FileNotFoundError("folder")
+
+
 @pytest.mark.parametrize(
-    ("statement", "event", "messages"),
+    ("statement", "error", "event", "messages"),
     [
-        ("SELECT", "job_failed", None),
-        (FOUND_DEAD, "job_lost_to_others", [("dead",)]),
-        (COLLECTION_DELETED, "job_gone", []),
+        ("SELECT", JobFailed("It is damaged."), "job_failed", [("It is damaged.",)]),
+        ("SELECT", OF_A_FOLDER, "job_failed", [(UNEXPLAINED,)]),
+        (FOUND_DEAD, JobFailed("It was ended."), "job_lost_to_others", [("dead",)]),
+        (FOUND_DEAD, OF_A_FOLDER, "job_lost_to_others", [("dead",)]),
+        (FOUND_DEAD, JobLost(), "job_lost_to_others", [("dead",)]),
+        (COLLECTION_DELETED, JobFailed("It was ended."), "job_gone", []),
+        (COLLECTION_DELETED, OF_A_FOLDER, "job_gone", []),
+        (COLLECTION_DELETED, JobLost(), "job_gone", []),
     ],
 )
 async def test_the_log_tells_why_a_job_failed_and_what_others_did_stays(
@@ -56,9 +63,9 @@ async def test_the_log_tells_why_a_job_failed_and_what_others_did_stays(
     run_elsewhere: RunElsewhere,
     caplog: pytest.LogCaptureFixture,
     statement: str,
-    event: str,
-    messages: list[tuple[str]] | None,
     error: Exception,
+    event: str,
+    messages: list[tuple[str]],
 ) -> None:
     job_id = write_job()
     collection_id = services.galleries.find("default").collection_id
@@ -70,8 +77,4 @@ async def test_the_log_tells_why_a_job_failed_and_what_others_did_stays(
     assert [event in each for each in told] == [True]
     with psycopg.connect(services.database.address) as connection:
         found = connection.execute("SELECT message FROM jobs").fetchall()
-    assert found == (messages if messages is not None else [(told_to_clients(error),)])
-
-
-def told_to_clients(error: Exception) -> str:
-    return str(error) if isinstance(error, JobFailed) else UNEXPLAINED
+    assert found == messages
