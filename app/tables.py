@@ -372,6 +372,14 @@ class ErasureBundleRow(Table):
     bundles, when the last of them has cleared its cache, which may be to come."""
 
 
+# Asked for every few seconds; receipts stay for ever.
+Index(
+    "ix_erasure_bundles_open",
+    ErasureBundleRow.bundle_id,
+    postgresql_where=text("cleared_at IS NULL"),
+)
+
+
 class DataKeyRow(Table):
     """A key that stored templates and pictures are sealed with, itself sealed by the master key."""
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,20 @@ class BundleFiles:
         """
         there = self.folder.iterdir() if self.folder.exists() else ()
         return {path.name for path in there if not _is_being_fetched(path)}
+
+    def that_are_left(self, bundle_ids: Collection[str]) -> set[str]:
+        """Give those of some bundles of which there is anything, here or in the store.
+
+        Raises:
+            OSError: the store can't be used, or bundles were never put there.
+        """
+        if not bundle_ids:
+            return set()
+        names = self.names()
+        if self.store is not None:
+            self.store.check_used()
+            names |= self.store.names()
+        return {bundle_id_of(name) for name in names}.intersection(bundle_ids)
 
     def place(self, bundle_id: str) -> Path:
         """Folder of a bundle and of what is told of it; it need not be there."""
@@ -109,7 +123,8 @@ class BundleFiles:
         except BundleInvalid:
             if self.store is None or self.is_sound(bundle_id):
                 raise
-        self.delete(bundle_id)
+        self.set_aside(bundle_id)
+        shutil.rmtree(self._aside(bundle_id), ignore_errors=True)  # what stays goes later
         self.ensure(bundle_id)
         return self._opened(bundle_id, embedder)
 
@@ -212,6 +227,11 @@ class BundleFiles:
 
     def _aside(self, bundle_id: str) -> Path:
         return self.folder / f"{bundle_id}{UNFINISHED}"
+
+
+def bundle_id_of(name: str) -> str:
+    """Whose name it is: a bundle's own, or that of a folder on its way in or out."""
+    return name.split(".")[0]
 
 
 def _is_being_fetched(folder: Path) -> bool:

@@ -1,4 +1,6 @@
-"""What is done of itself with the bundles: old ones and leftovers go, the cache is filled."""
+"""What is done of itself with the bundles: old ones and leftovers go, receipts of erasures are
+completed, the cache is filled.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +23,9 @@ async def keeping_bundles(bundles: Bundles) -> AsyncIterator[None]:
         failed="stored_bundles_not_cleared",
         mended="stored_bundles_cleared_again",
     )
+    receipts = Step(
+        bundles.complete_receipts, failed="receipts_not_completed", mended="receipts_completed"
+    )
     share = Step(bundles.sharing.share, failed="bundles_not_shared", mended="bundles_shared_again")
     # Apart from each other: to fetch a bundle can take long, and what an erasure has condemned must
     # not wait for that; nor must it wait for a store that is away.
@@ -28,6 +33,7 @@ async def keeping_bundles(bundles: Bundles) -> AsyncIterator[None]:
         repeat(delete, every_s=LOOK_EVERY_S),
         repeat(here, every_s=LOOK_EVERY_S),
         repeat(store, every_s=STORE_EVERY_S),
+        repeat(receipts, every_s=LOOK_EVERY_S),
         repeat(share, every_s=LOOK_EVERY_S),
     ):
         yield

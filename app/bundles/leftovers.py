@@ -2,19 +2,20 @@
 
 A bundle's row comes after its files and goes before they do, here or by another replica. So files
 without a row are of a training that is about to publish, or they are left over. A bundle that is on
-a receipt had a row, so without one it was deleted: it goes at once, and the receipt waits for that.
+a receipt had a row, so without one it was deleted: it goes at once.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
 from app.bundles import grace, repository
+from app.bundles.files import bundle_id_of
 from app.database import Database
-from app.erasures.repository import deleted_bundles, note_cleared, on_receipts
+from app.erasures.repository import on_receipts
 from app.logs import get_logger
 
 log = get_logger()
@@ -45,25 +46,25 @@ class Leftovers:
     database: Database
     place: Place
     is_needed: Callable[[str], bool]
-    """Tells whether a bundle is being published here, or somebody here is searched with it."""
-    completes: bool
-    """Whether what has left this place is on no receipt any more."""
-    cached: bool = False
-    """Whether replicas have caches of this place, which take their time to follow."""
+    """Tells whether a name is of a bundle that is published here, or is searched with here."""
     _seen: dict[str, _Sighting] = field(default_factory=dict)
 
     async def clear(self) -> None:
-        """Remove what is left over for certain, and complete the receipts that waited for it.
+        """Remove what is left over for certain; the rest is looked at again the next time.
 
         Raises:
             OSError: something can't be removed, which keeps nothing else; or the place can't be
                 used.
         """
-        try:
-            await self._remove(await self._left_over())
-        finally:
-            if self.completes:
-                await self._complete_receipts()
+        failed: OSError | None = None
+        for name in await self._left_over():
+            try:
+                await asyncio.to_thread(self.place.delete, name)
+                log.info("bundle_removed", bundle=name, place=type(self.place).__name__)
+            except OSError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     async def _left_over(self) -> list[str]:
         # Listed before the rows are: what comes up in between has one.
@@ -71,8 +72,8 @@ class Leftovers:
         async with self.database.snapshot() as session:
             known = await repository.all_ids(session)
             trainings = frozenset(await repository.unfinished_trainings(session))
-            unknown = {name for name in names - known if not self.is_needed(_id_of(name))}
-            deleted = await on_receipts(session, {_id_of(name) for name in unknown} - known)
+            unknown = {name for name in names - known if not self.is_needed(name)}
+            deleted = await on_receipts(session, {bundle_id_of(name) for name in unknown} - known)
         now = time.monotonic()
         for name in self._seen.keys() - unknown:
             del self._seen[name]
@@ -82,31 +83,8 @@ class Leftovers:
         def is_left_over(name: str, sighting: _Sighting) -> bool:
             # Requests under way may still be on a bundle that was active a moment ago; and a
             # training that ran when the files were first seen may be about to publish them.
-            return _id_of(name) in deleted or (
+            return bundle_id_of(name) in deleted or (
                 now - sighting.at >= grace.GRACE_S and not sighting.trainings & trainings
             )
 
         return [name for name, sighting in self._seen.items() if is_left_over(name, sighting)]
-
-    async def _remove(self, names: Iterable[str]) -> None:
-        failed: OSError | None = None
-        for name in names:
-            try:
-                await asyncio.to_thread(self.place.delete, name)
-                log.info("bundle_removed", bundle=name, place=type(self.place).__name__)
-            except OSError as error:  # one must not keep the others
-                failed = failed or error
-        if failed is not None:
-            raise failed
-
-    async def _complete_receipts(self) -> None:
-        async with self.database.snapshot() as session:
-            deleted = await deleted_bundles(session)
-        if deleted:
-            there = {_id_of(name) for name in await asyncio.to_thread(self.place.names)}
-            async with self.database.transaction() as session:
-                await note_cleared(session, deleted - there, cached=self.cached)
-
-
-def _id_of(name: str) -> str:
-    return name.split(".")[0]

@@ -18,10 +18,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.bundles import repository
-from app.bundles.files import BundleFiles
+from app.bundles.files import BundleFiles, bundle_id_of
 from app.bundles.grace import Grace, still_active
 from app.bundles.leftovers import Leftovers
 from app.bundles.outdated import list_outdated
+from app.bundles.receipts import complete_receipts
 from app.bundles.sharing import Sharing
 from app.bundles.shown import find_bundle
 from app.database import Database
@@ -74,12 +75,8 @@ class Bundles:
         """Bundles that are published here and have no row yet."""
         self.sharing = Sharing(database, files)
         store = files.store
-        self._here = Leftovers(database, files, self._is_needed, completes=store is None)
-        self._stored = (
-            Leftovers(database, store, self._is_needed, completes=True, cached=True)
-            if store is not None
-            else None
-        )
+        self._here = Leftovers(database, files, self._is_needed)
+        self._stored = None if store is None else Leftovers(database, store, self._is_needed)
 
     def in_use(self, collection_id: UUID) -> str | None:
         """Tell which bundle a collection is searched with here; None where there is none, or the
@@ -135,6 +132,8 @@ class Bundles:
                 nothing is left of the bundle.
         """
         bundle_id: str = fields["id"]
+        if self._galleries.live_of(collection_id) is None:  # nothing of it leaves this machine
+            raise CollectionNotFound("The collection was deleted meanwhile.")
         self._on_their_way.add(bundle_id)
         try:
             await self.sharing.put(source, bundle_id)
@@ -241,8 +240,16 @@ class Bundles:
         if self._stored is not None:
             await self._stored.clear()
 
-    def _is_needed(self, bundle_id: str) -> bool:
-        return bundle_id in self._on_their_way or bundle_id in self._galleries.bundles_in_use()
+    async def complete_receipts(self) -> None:
+        """Complete the receipts that waited for bundles which are gone now.
+
+        Raises:
+            OSError: the store can't be used.
+        """
+        await complete_receipts(self._database, self.files)
+
+    def _is_needed(self, name: str) -> bool:
+        return bundle_id_of(name) in self._on_their_way or name in self._galleries.bundles_in_use()
 
     async def clear_away(self) -> None:
         """Delete the bundles that nobody should go back to; one that can't be is left there."""
@@ -281,7 +288,7 @@ class Bundles:
             async with self._database.snapshot() as session:
                 known = await repository.all_ids(session)
             if bundle_id not in known:
-                await asyncio.to_thread(self.files.delete, bundle_id)
+                await self.delete_files([bundle_id])
                 await asyncio.to_thread(self.files.delete_stored, bundle_id)
         except Exception as error:  # noqa: BLE001  (the first error is the one to be told)
             log.error("bundle_files_left", bundle=bundle_id, **describe_error(error))

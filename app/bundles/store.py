@@ -1,8 +1,10 @@
 """Where the bundles of all replicas are kept: on any URL that fsspec knows.
 
-<url>/<deployment>/<bundle id>/
-    bundle/  report.html  retraining.json     as files.py has them
-    bundle/manifest.json                      put last, removed first: with it the bundle is there
+<url>/<deployment>/
+    used                                      empty: bundles were put here
+    <bundle id>/
+        bundle/  report.html  retraining.json as files.py has them
+        bundle/manifest.json                  put last, removed first: with it the bundle is there
 
 All calls block. Endpoint and credentials of a store are fsspec's own configuration.
 """
@@ -23,6 +25,7 @@ from models.bundle_files import check_files
 from models.bundle_format import MANIFEST, BundleInvalid, BundleManifest
 
 BUNDLE, REPORT, SUMMARY = "bundle", "report.html", "retraining.json"
+USED = "used"
 LOCAL = ("file", "local")
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """By protocol: the extra of this project that has its package."""
@@ -99,6 +102,7 @@ class BundleStore:
         for path in (*files, manifest):
             path.stat()  # what is missing is missed before anything is sent
         with _calls():
+            self.filesystem.pipe_file(self._at(USED), b"")
             self.filesystem.put(
                 [str(path) for path in files],
                 [self._at(bundle_id, path.relative_to(source).as_posix()) for path in files],
@@ -145,7 +149,18 @@ class BundleStore:
                 found = self.filesystem.ls(self.root, detail=False)
             except FileNotFoundError:  # nothing was put yet
                 return set()
-        return {path.rstrip("/").rsplit("/", 1)[-1] for path in found}
+        return {path.rstrip("/").rsplit("/", 1)[-1] for path in found} - {USED}
+
+    def check_used(self) -> None:
+        """Refuse a store that no bundle was ever put to, such as a disk which is not mounted: that
+        it holds nothing tells nothing.
+
+        Raises:
+            OSError: it is so, or the store can't be used.
+        """
+        with _calls():
+            if not self.filesystem.exists(self._at(USED)):
+                raise StoreUnavailable(errno.ENOENT, "no bundle was ever put into the bundle store")
 
     def delete(self, bundle_id: str) -> None:
         """Remove a bundle; nothing happens if there is none.

@@ -41,11 +41,12 @@ async def test_what_nobody_knows_goes_and_what_is_published_stays(
 
 
 async def test_what_another_process_may_be_fetching_stays_until_it_is_idle(
-    services: Services,
+    services: Services, publish: Publish
 ) -> None:
+    active = await publish(0.1)
     folder = services.bundles.files.folder
-    under_way = put_there(folder / f"{NOBODYS}.1.fetching")
-    left = put_there(folder / f"{NOBODYS}.2.fetching", idle_s=2 * IDLE_S)
+    under_way = put_there(folder / f"{active}.1.fetching")
+    left = put_there(folder / f"{active}.2.fetching", idle_s=2 * IDLE_S)
     await services.bundles.clear_here()
     assert (under_way.exists(), left.exists()) == (True, False)
 
@@ -89,11 +90,10 @@ async def test_a_receipt_waits_for_what_a_kill_left_of_a_bundle(
     files = services.bundles.files
     forget_row(services, made)
     files.place(made).rename(files.folder / f"{made}.unfinished")
-    services.bundles._on_their_way.add(made)  # it can't be removed yet
-    await services.bundles.clear_here()
+    await services.bundles.complete_receipts()
     assert cleared(services) == {made: False}
-    services.bundles._on_their_way.clear()
     await services.bundles.clear_here()
+    await services.bundles.complete_receipts()
     assert cleared(services) == {made: True}
     assert files.names() == {other}
 
@@ -108,7 +108,6 @@ async def test_what_was_erased_waits_for_no_training_and_what_may_be_published_d
     forget_row(services, first)
     await services.bundles.clear_here()
     assert services.bundles.files.names() == {second, unknown.name}
-    assert cleared(services) == {first: True}
 
 
 async def test_what_can_not_be_removed_keeps_nothing_else(
@@ -132,10 +131,12 @@ async def test_what_can_not_be_removed_keeps_nothing_else(
     for _ in range(3):
         with pytest.raises(PermissionError):
             await services.bundles.clear_here()
+        await services.bundles.complete_receipts()
         assert services.bundles.files.names() == {f"{stuck}.unfinished"}
         assert cleared(services) == {stuck: False, made[1]: True, made[2]: True}
     monkeypatch.undo()
     await services.bundles.clear_here()
+    await services.bundles.complete_receipts()
     assert cleared(services)[stuck]
 
 

@@ -156,7 +156,7 @@ async def test_a_bundle_with_traces_goes_once_one_without_them_is_active(
     assert (await client.get(f"/admin/bundles/{first}")).json()["erased_subjects"] == 1
     trace(services, UUID(int=2), first)
     await services.bundles.clear_away()
-    await services.bundles.clear_here()
+    await services.bundles.complete_receipts()
     assert folders(settings) == {second}
     with psycopg.connect(services.database.address) as connection:
         cleared: dict[str, bool] = dict(

@@ -79,6 +79,21 @@ def test_what_is_put_is_fetched_byte_for_byte(
     }
 
 
+def test_a_store_that_is_not_there_is_told_from_one_that_holds_nothing_any_more(
+    store: BundleStore, results: Path, bundle_id: str
+) -> None:
+    with pytest.raises(StoreUnavailable):
+        store.check_used()
+    store.put(results, bundle_id)
+    store.delete(bundle_id)
+    assert store.names() == set()
+    store.check_used()
+    elsewhere = BundleStore(store.filesystem, f"{store.root}-not-mounted")
+    assert elsewhere.names() == set()
+    with pytest.raises(StoreUnavailable):
+        elsewhere.check_used()
+
+
 def test_what_is_deleted_is_gone_and_may_be_deleted_again(
     store: BundleStore, results: Path, bundle_id: str, into: Path
 ) -> None:
