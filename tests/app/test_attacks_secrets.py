@@ -54,7 +54,7 @@ def written(secret: bytes) -> Iterator[bytes]:
 
 
 def of_key(token: str) -> list[bytes]:
-    secret = token.rpartition("_")[2] if token.count("_") == 2 else token[16:]
+    secret = token.split("_", 2)[2]
     writings = [secret.encode(), secret[:PASSAGE].encode(), secret[-PASSAGE:].encode()]
     return [*writings, *written(secret.encode()), *written(digest(token))]
 

@@ -40,7 +40,7 @@ async def test_no_log_of_the_main_job_holds_personal_data(
     client: AsyncClient, picture: Callable[[str], bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = client.headers["Authorization"].removeprefix("Bearer ")
-    secret = key.rsplit("_", 1)[1]
+    secret = key.split("_", 2)[2]
     configure_logs("INFO")
     enrolled = await client.post(
         "/enroll",

@@ -84,7 +84,7 @@ async def test_a_request_and_its_stages_are_spans_of_the_caller_s_trace(
         subject_id = enrolled.json()["subject"]["subject_id"]
         await client.post("/identify", files={"image": picture("obama2")}, headers=headers)
         await client.get(f"/subjects/{subject_id}")
-        key = client.headers["Authorization"].split("_")[2]
+        key = client.headers["Authorization"].split("_", 2)[2]
 
     spans = {each.name: each for each in collector.spans}
     request = spans["POST /identify"]
