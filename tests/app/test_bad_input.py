@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ from app.main import openapi_document
 PICTURES = Path(__file__).parents[1] / "data"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 MEMORY_BOUND_MIB = 32
-"""Growth allowed over two rounds of all cases after the first. A picture kept by each would be
-several hundred."""
+"""Growth allowed over three rounds of all cases. A picture kept by each would be several
+hundred."""
 
 
 Request = dict[str, Any] | Callable[[], dict[str, Any]]
@@ -482,11 +483,10 @@ async def test_memory_is_flat_and_the_service_alive_after_all_of_them(
         give_back()
         return float(process.memory_info().rss) / 2**20
 
-    first = await a_round()
-    await a_round()
-    third = await a_round()
+    # Heaps grow until the largest have come together some times; what is lost grows on and on.
+    after = [await a_round() for _ in range(7)][1:]
 
-    assert third - first < MEMORY_BOUND_MIB
+    assert median(after[3:]) - median(after[:3]) < MEMORY_BOUND_MIB
     assert rows() == before
     assert (await client.get("/readyz")).status_code == 200
     good = await client.post("/identify", **image(read("obama3")))
