@@ -83,6 +83,12 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
+async def until_no_receipt_is_open(client: AsyncClient) -> None:
+    async with asyncio.timeout(10):
+        while (await client.get("/admin/erasures", params={"open": True})).json()["erasures"]:
+            await asyncio.sleep(0.1)
+
+
 def active(services: Services) -> str | None:
     return services.galleries.find("default").bundle_id
 
@@ -159,9 +165,7 @@ async def test_the_receipt_of_an_erasure_waits_for_the_caches(
     assert receipt["completed_at"] is receipt["bundles"][0]["cleared_at"] is None
     assert (await client.get("/admin/erasures", params={"open": True})).json()["erasures"]
     await until(lambda: cached(second) == {two})
-    async with asyncio.timeout(10):
-        while (await client.get("/admin/erasures", params={"open": True})).json()["erasures"]:
-            await asyncio.sleep(0.1)
+    await until_no_receipt_is_open(client)
     receipt = (await client.get("/admin/erasures")).json()["erasures"][0]
     assert receipt["completed_at"] == receipt["bundles"][0]["cleared_at"] is not None
 
@@ -196,9 +200,7 @@ async def test_who_writes_does_not_wait_for_a_store_that_hangs_and_a_receipt_doe
     assert cached(services) == set()
     assert store_of(services).names() == {one, two}
     hanging.set()
-    async with asyncio.timeout(10):
-        while await open_ones():
-            await asyncio.sleep(0.1)
+    await until_no_receipt_is_open(client)
     assert store_of(services).names() == set()
 
 
@@ -214,9 +216,7 @@ async def test_a_kill_between_a_bundles_row_and_the_store_leaves_nothing(
     with psycopg.connect(database_url) as connection:
         connection.execute("DELETE FROM bundles WHERE id = %s", [one])
     await until(lambda: store_of(services).names() == {two})
-    async with asyncio.timeout(10):
-        while (await client.get("/admin/erasures", params={"open": True})).json()["erasures"]:
-            await asyncio.sleep(0.1)
+    await until_no_receipt_is_open(client)
 
 
 async def test_a_damaged_cache_is_fetched_again(start: Start, tmp_path: Path) -> None:
