@@ -88,24 +88,23 @@ async def test_collections_come_and_go(pair: Pair, picture: Picture) -> None:
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH"])
 async def test_whoever_is_told_that_a_subject_is_gone_finds_it_no_more(
-    pair: Pair, picture: Picture, monkeypatch: pytest.MonkeyPatch, method: str
+    serve: Serve,
+    settings: Settings,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
 ) -> None:
-    one, other = pair
-    subject_id = await enrol(one, picture("obama"))
+    monkeypatch.setattr(follower, "POLL_S", 600)  # as good as never; read as a service starts
+    async with serve(settings) as one:
+        subject_id = await enrol(one, picture("obama"))
+        async with serve(settings) as other:
+            assert (await one.delete(f"/subjects/{subject_id}")).status_code == 204
+            assert await found(other, picture("obama2")) == [subject_id]
 
-    async def is_there() -> bool:
-        return await found(other, picture("obama2")) == [subject_id]
+            answer = await other.request(method, f"/subjects/{subject_id}", json={})
 
-    await soon(is_there)
-    monkeypatch.setattr(follower, "POLL_S", 60)
-    await asyncio.sleep(2)  # the last look at the old pace
-    assert (await one.delete(f"/subjects/{subject_id}")).status_code == 204
-    assert await is_there()
-
-    answer = await other.request(method, f"/subjects/{subject_id}", json={})
-
-    assert (answer.status_code, answer.json()["code"]) == (404, "subject_not_found")
-    assert await found(other, picture("obama2")) == []
+            assert (answer.status_code, answer.json()["code"]) == (404, "subject_not_found")
+            assert await found(other, picture("obama2")) == []
 
 
 @contextmanager

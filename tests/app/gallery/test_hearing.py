@@ -43,10 +43,13 @@ async def pair(serve: Serve, settings: Settings, own_redis: Valkey) -> AsyncIter
 
 
 @pytest.fixture
-async def deaf_but_for_redis(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
-    """Two services that look at the database of themselves as good as never."""
+def hardly_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have services that start from now on look at the database of themselves as good as never."""
     monkeypatch.setattr(follower, "POLL_S", 600)
-    await asyncio.sleep(1.5)  # the last look at the old pace
+
+
+@pytest.fixture
+def deaf_but_for_redis(hardly_looking: None, pair: Pair) -> Pair:
     return pair
 
 
