@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Self
 
-from sqlalchemy import URL, make_url, text
+from sqlalchemy import URL, ColumnElement, event, exc, func, make_url, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -31,10 +32,22 @@ NOTICE_LOSS = (
 """Has the server end a connection whose machine is gone within seconds, and what it has locked with
 it. For connections that hold locks and say nothing: the kernel would keep them for hours."""
 
+HELD_AT_MOST = "5s"
+"""Whoever says nothing for so long is thrown out, where others wait for it."""
+
 before_commit: ContextVar[Callable[[AsyncSession], Awaitable[None]] | None] = ContextVar(
     "before_commit", default=None
 )
 """What the transactions of the present request do last, so that it is committed with them."""
+
+
+def held_at_most() -> ColumnElement[str]:
+    """Give what a statement returns besides, which locks a row that others wait for.
+
+    Should this process stand still from then on, Postgres ends its transaction after
+    `HELD_AT_MOST`. It is told so by an OperationalError when it goes on.
+    """
+    return func.set_config("idle_in_transaction_session_timeout", HELD_AT_MOST, True)
 
 
 class Database:
@@ -43,6 +56,7 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._watch = DatabaseWatch(engine)
+        event.listen(engine.sync_engine, "handle_error", _say_that_it_is_lost)
         self.announce: Callable[[Announcement], None] = lambda _: None
         """Called for each change that was committed; must return at once."""
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -122,6 +136,15 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+
+def _say_that_it_is_lost(context: ExceptionContext) -> None:
+    # Of a transaction that has stood still Postgres says "internal error"; who goes by the class
+    # takes that for a mistake of ours, rather than for a connection that is to be made anew.
+    if context.is_disconnect and isinstance(context.sqlalchemy_exception, exc.InternalError):
+        raise exc.OperationalError(
+            None, None, context.original_exception, connection_invalidated=True
+        )
 
 
 @asynccontextmanager

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
-    func,
     insert,
     literal,
     select,
@@ -23,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.announcements import announce
+from app.database import held_at_most
 from app.encryption.contents import FEEDBACK, SAMPLE
 from app.logs import get_logger
 from app.tables import (
@@ -56,9 +56,6 @@ OF_TEMPLATES: tuple[ChangeKind, ...] = (
     "subject_deleted",
 )
 """Changes after which a bundle no longer knows a subject as it is."""
-
-HELD_AT_MOST = "5s"
-"""A writer that says nothing for so long while all others of the collection wait is thrown out."""
 
 SUBJECTS_AT_ONCE = 1_000
 """Their templates are fetched in portions, so that a large gallery is not in memory three times.
@@ -115,8 +112,7 @@ async def record_change(
             .values(revision=CollectionRow.revision + 1)
             .returning(
                 CollectionRow.revision,
-                # Whoever stands still from here on is thrown out, so that the others can go on.
-                func.set_config("idle_in_transaction_session_timeout", HELD_AT_MOST, True),
+                held_at_most(),
             )
         )
     ).scalar_one()

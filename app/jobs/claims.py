@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.database import held_at_most
 from app.jobs.claim import Claim
 from app.jobs.progress import Progress
 from app.jobs.repository import BEGUN, UNFINISHED, FinalState, forget_upload
@@ -46,7 +47,7 @@ async def lock_held(session: AsyncSession, claim: Claim) -> JobRow | None:
 
 async def share_held(session: AsyncSession, claim: Claim) -> bool:
     """Have a job be the claimant's until the transaction ends; False if it is so no more."""
-    held = select(JobRow.id).where(_held(claim)).with_for_update(read=True)
+    held = select(JobRow.id, held_at_most()).where(_held(claim)).with_for_update(read=True)
     return await session.scalar(held) is not None
 
 
@@ -66,6 +67,7 @@ async def advance(session: AsyncSession, claim: Claim, progress: Progress) -> No
             progress=progress.fraction,
             message=progress.message,
         )
+        .returning(held_at_most())
     )
 
 

@@ -1,10 +1,14 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import func, make_url, select, text
 from sqlalchemy.exc import InternalError, OperationalError
 
-from app.database import Database
+from app import database as module
+from app.database import Database, held_at_most
+from app.edge.context import unexpected_problem
+from app.problems import DatabaseUnavailable
 from app.tables import CollectionRow
 
 
@@ -62,6 +66,24 @@ async def test_errors_do_not_quote_what_was_sent(database: Database) -> None:
         async with database.transaction() as session:
             await session.execute(text("SELECT * FROM nowhere WHERE name = :n"), {"n": "Obama"})
     assert "Obama" not in str(caught.value)
+
+
+async def test_whoever_stood_still_for_too_long_is_told_that_the_connection_is_lost(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HELD_AT_MOST", "50ms")
+
+    async def stand_still() -> None:
+        async with database.transaction() as session:
+            session.add(row("lost"))
+            await session.execute(select(held_at_most()))
+            await asyncio.sleep(0.5)
+
+    with pytest.raises(OperationalError, match="idle-in-transaction") as caught:
+        await stand_still()
+    assert caught.value.connection_invalidated
+    assert isinstance(unexpected_problem(caught.value), DatabaseUnavailable)
+    assert await count(database) == 0
 
 
 async def test_ping_fails_where_there_is_no_database() -> None:
