@@ -33,8 +33,6 @@ QUIET_S = 5.0
 WHOLE_WITHIN_S = 60.0
 SETTLED_S = 1.5
 """A replica that has missed a notice looks of itself within this time."""
-NOTICED_S = 2.5
-"""Until then an outage of the database may be unknown, and not be said in answers."""
 NEWEST = 40
 """Subjects that are searched for after each fault; in the end all are."""
 SLOWEST_REFUSAL_S = 4.0
@@ -160,6 +158,7 @@ def outcomes_of(faults: Sequence[Fault]) -> tuple[list[Outcome], Differences, Lo
                 for wrong in (outcomes[-1].found.lost + outcomes[-1].found.phantoms)[:10]:
                     console.print(f"  {wrong}", soft_wrap=True)
                 time.sleep(QUIET_S)
+        time.sleep(SETTLED_S)
         in_the_end = compared(cluster, load, sample=None)
         for wrong in in_the_end.lost + in_the_end.phantoms:
             console.print(f"in the end: {wrong}", soft_wrap=True)

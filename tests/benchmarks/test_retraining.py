@@ -1,4 +1,5 @@
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -24,8 +25,13 @@ def test_a_collection_is_retrained_and_then_searched_with_its_bundle() -> None:
         enrolled = enrol_all(service, GALLERY)
         assert enrolled == {"obama": GALLERY["obama"], "biden": GALLERY["biden"]}
         before = Answers.ask(service, mated, strangers, bundle=None)
-        looks: list[int] = []
-        job = follow(client, begin(client), meanwhile=lambda: looks.append(1))
+        looks: list[float] = []
+
+        def look() -> None:
+            looks.append(time.monotonic())
+            time.sleep(0.1)
+
+        job = follow(client, begin(client), meanwhile=look)
         assert looks
         figures = figures_of(job)
         assert figures["subnets_trained"] == figures["subnets"] == 1

@@ -1,10 +1,11 @@
 """`python -m training` in a process of its own."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +50,11 @@ def refused(*arguments: str | Path, **settings: str) -> str:
     return lines[0].removeprefix("training: ")
 
 
-def killed_at(marker: str, *arguments: str | Path) -> None:
-    """Start a command, and kill it and its workers at the first line on stderr that matches."""
+@contextmanager
+def signalled(marker: str, name: str, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a command that sends its group a signal at the first line on stderr that matches."""
     with subprocess.Popen(
-        [sys.executable, "-m", "training", *map(str, arguments)],
+        [sys.executable, "-m", "tests.training.cli.signalled", marker, name, *map(str, arguments)],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -60,13 +62,11 @@ def killed_at(marker: str, *arguments: str | Path) -> None:
         text=True,
         start_new_session=True,
     ) as child:
-        assert child.stderr is not None
-        lines = []
-        for line in child.stderr:
-            lines.append(line)
-            if re.match(marker, line):
-                os.killpg(child.pid, signal.SIGKILL)
-                break
-        else:
-            raise AssertionError(f"no line like {marker}: {lines}")
-    assert child.returncode == -signal.SIGKILL
+        yield child
+
+
+def killed_at(marker: str, *arguments: str | Path) -> None:
+    """Run a command that is killed, and its workers, at the first line on stderr that matches."""
+    with signalled(marker, "SIGKILL", *arguments) as child:
+        _, said = child.communicate()
+    assert child.returncode == -signal.SIGKILL, f"no line like {marker}: {said}"

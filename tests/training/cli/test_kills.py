@@ -1,16 +1,15 @@
 """SIGKILL at every stage, of the command and its workers; the same command goes on."""
 
+import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from models.bundle import Bundle
-from tests.training.cli.child import ROOT, environment, killed_at, refused, training
+from tests.training.cli.child import killed_at, refused, signalled, training
 from tests.training.people import people
 from tests.training.small_stores import EMBEDDER
 from training.run.folder import RunFolder
@@ -70,23 +69,16 @@ def test_killed_at_every_stage_it_ends_with_the_same_bundle(tmp_path: Path) -> N
 def test_interrupted_it_leaves_with_130_and_goes_on(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     people(run.store, PEOPLE)
-    with subprocess.Popen(
-        [sys.executable, "-m", "training", *map(str, run_of(run.path))],
-        cwd=ROOT,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
-        assert child.stderr is not None
-        for line in child.stderr:
-            if line.startswith("subnets: 1 of"):
-                break
-        # Nobody else may work there meanwhile, however long it takes.
-        child.send_signal(signal.SIGSTOP)
-        assert "another training is at work there" in refused("cluster", "--out", run.path)
-        child.send_signal(signal.SIGINT)
-        child.send_signal(signal.SIGCONT)
-        rest = child.stderr.read()
+    with signalled("subnets: 1 of", "SIGSTOP", *run_of(run.path)) as child:
+        _, status = os.waitpid(child.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        try:
+            # Nobody else may work there meanwhile, however long it takes.
+            assert "another training is at work there" in refused("cluster", "--out", run.path)
+        finally:
+            child.send_signal(signal.SIGINT)
+            os.killpg(child.pid, signal.SIGCONT)
+        _, rest = child.communicate()
     assert child.returncode == 130, rest
     assert "Traceback" not in rest
     assert run.record("cluster") is not None
