@@ -72,8 +72,16 @@ async def test_nobody_is_without_an_answer_meanwhile(
         group.create_task(ask(second))
         for _ in range(4):
             await asyncio.sleep(0.3)
-            assert (await switch(client, "default", "beside")).status_code == 200
-        await asyncio.sleep(1.5)
+            answer = await switch(client, "default", "beside")
+            assert answer.status_code == 200
+        [last] = [
+            each["gallery"]["revision"]
+            for each in answer.json()["collections"]
+            if each["name"] == "default"
+        ]
+        async with asyncio.timeout(20):
+            while others.galleries.find("default").gallery.revision < last:
+                await asyncio.sleep(0.05)
         ends.set()
     assert await who(second, picture("obama2")) == (DEFAULT, "then")
 
