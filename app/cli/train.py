@@ -82,18 +82,28 @@ def _with_embedded_database(
 
 def attended(command: Sequence[str], environment: dict[str, str]) -> int:
     """Run a command that gets the signals that this process gets; give its exit code."""
-    child = subprocess.Popen(command, env=environment)  # noqa: S603  (our own command)
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
 
-    # Ctrl-C reaches the child by the terminal, as it does this process: once is enough.
+    def leave_alone(_number: int, _frame: FrameType | None) -> None:
+        """Ctrl-C reaches the child by the terminal, as it does this process: once is enough."""
+
+    # Before there is a child, which would go on alone if this process died right after.
     before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.SIGINT: signal.signal(signal.SIGINT, leave_alone),
         signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
         signal.SIGHUP: signal.signal(signal.SIGHUP, pass_on),
     }
     try:
+        child = subprocess.Popen(command, env=environment)  # noqa: S603  (our own command)
+        for number in early:
+            child.send_signal(number)
         code = child.wait()
     finally:
         for number, handler in before.items():

@@ -82,7 +82,12 @@ def query_path() -> QueryPath:
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "var", database_url=SecretStr(database_url))
+    """Those of a service that is patient with a busy machine."""
+    return Settings(
+        data_dir=tmp_path / "var",
+        database_url=SecretStr(database_url),
+        min_revision_wait_s=30,
+    )
 
 
 @pytest.fixture

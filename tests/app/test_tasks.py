@@ -42,13 +42,18 @@ async def test_what_goes_wrong_is_raised(to_its_end: ToItsEnd) -> None:
 
 async def test_nobody_is_told_of_an_error_after_having_left() -> None:
     told: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    loop, gone_wrong = asyncio.get_running_loop(), ConnectionError()
+
+    def tell(_: object, context: dict[str, object]) -> None:
+        told.extend([context] if context.get("exception") is gone_wrong else [])
+
+    loop.set_exception_handler(tell)
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def fail() -> None:
         begun.set()
         await go_on.wait()
-        raise ConnectionError
+        raise gone_wrong
 
     waiting = asyncio.ensure_future(leave_to_its_end(fail()))
     await begun.wait()
@@ -57,4 +62,5 @@ async def test_nobody_is_told_of_an_error_after_having_left() -> None:
     go_on.set()
     await asyncio.sleep(0.01)
     gc.collect()
+    loop.set_exception_handler(None)
     assert told == []

@@ -12,6 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from app.gallery import follower
 from app.settings import Settings
 from app.tracing import TracingUnavailable, open_tracing
 from tests.app.conftest import Serve
@@ -72,8 +73,10 @@ async def test_a_request_and_its_stages_are_spans_of_the_caller_s_trace(
     settings: Settings,
     collector: Collector,
     picture: Callable[[str], bytes],
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(follower, "POLL_S", 600)  # else it may be there before the request
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
     async with serve(settings) as client:
         enrolled = await client.post(

@@ -30,11 +30,19 @@ async def entries_of(client: AsyncClient, request_ids: list[str]) -> list[dict[s
     """The entries of some requests, as soon as all are there."""
     async with asyncio.timeout(30):
         while True:
-            answer = await client.get("/admin/audit?limit=100")
-            found = answer.json().get("entries", [])
-            found = [each for each in found if each["request_id"] in request_ids]
+            # By what was done: each look is entered, too.
+            listed = [
+                await client.get("/admin/audit", params={"limit": 100, "action": action})
+                for action in ("identify", "enroll")
+            ]
+            found = [
+                each
+                for answer in listed
+                for each in answer.json().get("entries", [])
+                if each["request_id"] in request_ids
+            ]
             if len(found) >= len(request_ids):
-                return list(reversed(found))
+                return sorted(found, key=lambda each: str(each["at"]))
             await asyncio.sleep(0.1)
 
 

@@ -1,14 +1,16 @@
 """A service with a collection and bundles that need no training."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from fastapi import FastAPI
 
+from app.jobs.repository import lock_key
 from app.services import Services
 from app.settings import Settings
 from tests.app.bundles.made import CLUSTERS, COMPARISON, make_results
@@ -75,6 +77,24 @@ async def publish_drawn(
 
     await services.bundles.publish(results, live.collection_id, fields, nothing_more)
     return bundle_id
+
+
+@asynccontextmanager
+async def training_elsewhere(address: str) -> AsyncIterator[None]:
+    """Have another process train, and end in the end; what it will publish is left alone."""
+    job_id = uuid4()
+    async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+        await connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(job_id)])
+        await connection.execute(
+            "INSERT INTO jobs (id, collection_id, state, progress, message, options, metrics,"
+            " cancel_requested) SELECT %s, id, 'running', 0, '', '{}', '{}', false"
+            " FROM collections WHERE name = 'default'",
+            [job_id],
+        )
+        yield
+        await connection.execute(
+            "UPDATE jobs SET state = 'failed', finished_at = now() WHERE id = %s", [job_id]
+        )
 
 
 def trace(services: Services, erasure_id: UUID, bundle_id: str) -> None:

@@ -1,7 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from time import monotonic
 
 import pytest
 import uvicorn
@@ -12,6 +11,9 @@ from app.cli.protocol import GuardedProtocol
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 TIMEOUT_S = 0.4
+"""Of a head that does not end. Whoever comes to an end has the time that there is outside."""
+LONG_S = 10.0
+"""By when a connection is cut off even on a busy machine; without that time-out it never is."""
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,8 +33,12 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.fixture
-async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", TIMEOUT_S)
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
     config = uvicorn.Config(
         echo, port=0, http=GuardedProtocol, ws="none", lifespan="off", log_config=None
     )
@@ -56,39 +62,33 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(length)
 
 
-async def closed_after(reader: asyncio.StreamReader) -> float:
-    """Seconds until the other side has closed."""
-    began = monotonic()
+async def closed(reader: asyncio.StreamReader) -> None:
+    """Wait until the other side has closed."""
     with suppress(ConnectionError):
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-    return monotonic() - began
+        assert await asyncio.wait_for(reader.read(), LONG_S) == b""
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost:"])
 async def test_who_does_not_come_to_the_end_of_the_headers_is_cut_off(
-    port: int, sent: bytes
+    impatient: None, port: int, sent: bytes
 ) -> None:
     reader, writer = await connect(port)
     writer.write(sent)
-    assert await closed_after(reader) < TIMEOUT_S + 1
+    await closed(reader)
     writer.close()
 
 
-async def test_drops_do_not_lengthen_the_time(port: int) -> None:
+async def test_drops_do_not_lengthen_the_time(impatient: None, port: int) -> None:
     reader, writer = await connect(port)
     writer.write(REQUEST)
     await answer(reader)
-    began = monotonic()
     writer.write(b"GET / HTTP/1.1\r\n")
-    for _ in range(40):
-        if reader.at_eof() or reader.exception():
-            break
-        writer.write(b"x: y\r\n")
-        with suppress(ConnectionError):
-            await writer.drain()
-        await asyncio.sleep(0.05)
-    assert await closed_after(reader) < 1
-    assert monotonic() - began < TIMEOUT_S + 1.5
+    async with asyncio.timeout(LONG_S):
+        while not (reader.at_eof() or reader.exception()):
+            writer.write(b"x: y\r\n")
+            with suppress(ConnectionError):
+                await writer.drain()
+            await asyncio.sleep(0.05)
     writer.close()
 
 
@@ -147,7 +147,7 @@ async def test_others_are_served_again_and_again(port: int) -> None:
     writer.close()
 
 
-async def test_a_body_may_take_longer_than_a_head(port: int) -> None:
+async def test_a_body_may_take_longer_than_a_head(impatient: None, port: int) -> None:
     reader, writer = await connect(port)
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
     for _ in range(10):

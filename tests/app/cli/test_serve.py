@@ -1,6 +1,5 @@
 """`cohort serve` as its operator sees it: the first lines, the signals, the errors of a start."""
 
-import os
 import shutil
 import signal
 import socket
@@ -11,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.cli.child_service import running_service
@@ -115,7 +115,9 @@ def test_an_error_at_the_stop_is_not_told_as_one_of_the_start(folder: Path) -> N
     lock.unlink()
     process.terminate()
     _, said = process.communicate(timeout=30)
-    os.kill(postmaster, signal.SIGINT)
+    left = psutil.Process(postmaster)
+    left.send_signal(signal.SIGINT)
+    left.wait(30)  # or it would write into the folder while that is removed
     assert process.returncode == 3, said
     assert "cohort: The service did not stop in good order: " in said
     assert "can't start" not in said
@@ -129,16 +131,16 @@ def test_a_second_ctrl_c_leaves_no_postgres_behind(folder: Path) -> None:
     key = (folder / "admin.key").read_text().strip()
     with socket.create_connection(("127.0.0.1", port)) as unfinished:
         unfinished.sendall(
-            b"POST /identify HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+            b"POST /identify HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n"
             b"Content-Type: multipart/form-data; boundary=x\r\n"
             b"Authorization: Bearer " + key.encode() + b"\r\n\r\n"
         )
-        time.sleep(0.5)
+        assert unfinished.recv(100).startswith(b"HTTP/1.1 100")  # the body is waited for
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=15)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert not lock.exists()
 

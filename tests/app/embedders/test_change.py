@@ -22,7 +22,7 @@ from app.embedders.repository import Counts
 from app.services import Services
 from app.settings import Settings
 from models.bundle_format import BundleInvalid
-from tests.app.bundles.conftest import publish_drawn, take_up_subjects
+from tests.app.bundles.conftest import publish_drawn, take_up_subjects, training_elsewhere
 from tests.app.embedders.conftest import PEOPLE, Replica, Start, enrol, varied, who
 from tests.app.embedders.other import NAME
 
@@ -62,6 +62,16 @@ async def to_other(
 def rows(services: Services, table: str) -> int:
     with psycopg.connect(services.database.address) as connection:
         row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+    assert row is not None
+    return int(row[0])
+
+
+def locks(services: Services) -> int:
+    """Count what processes hold that change something which nobody else may change meanwhile."""
+    with psycopg.connect(services.database.address) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        ).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -136,15 +146,20 @@ async def test_searches_and_enrolments_go_on_throughout(
                 allow_conflict="true",
             )
 
+    async def all_have_seen(embedder: str) -> None:
+        async with asyncio.timeout(20):
+            while not enrolled or any(embedder not in embedders for embedders in seen.values()):
+                await asyncio.sleep(0.05)
+
     async with asyncio.TaskGroup() as group:
         group.create_task(ask("first", client))
         group.create_task(ask("second", second))
         group.create_task(go_on_enrolling())
-        await asyncio.sleep(0.3)
+        await all_have_seen(DEFAULT)
         await to_other(services)
         await follow(services, NAME)
         await follow(other_services, NAME)
-        await asyncio.sleep(0.5)
+        await all_have_seen(NAME)
         ends.set()
     assert seen == {"first": {DEFAULT, NAME}, "second": {DEFAULT, NAME}}
     assert enrolled > 1
@@ -215,6 +230,9 @@ async def test_a_change_that_was_killed_goes_on(
         subprocess.run, [sys.executable, "-c", code], env=environment, check=False
     )
     assert killed.returncode == -signal.SIGKILL
+    async with asyncio.timeout(20):  # until the server has noticed, nobody else may change it
+        while await asyncio.to_thread(locks, services):
+            await asyncio.sleep(0.05)
     assert rows(services, "next_templates") == 6 * 3
     assert await who(client, picture("obama2")) == (DEFAULT, "obama")
     told: list[Counts] = []
@@ -422,14 +440,11 @@ async def test_a_training_from_before_publishes_nothing(replica: Replica, tmp_pa
     _, services = replica
     subjects = await take_up_subjects(services)
     forget_samples(services)
-    with psycopg.connect(services.database.address) as connection:
-        connection.execute(
-            "INSERT INTO jobs (id, collection_id, state, progress, message, options, metrics,"
-            " cancel_requested) SELECT gen_random_uuid(), id, 'queued', 0, '', '{}', '{}', false"
-            " FROM collections"
-        )
     collection_id = services.galleries.find("default").collection_id
-    async with services.galleries._locks[collection_id]:
+    async with (
+        training_elsewhere(services.database.address),
+        services.galleries._locks[collection_id],
+    ):
         await to_other(services)
         # Here it is not yet known that the embedder is another.
         with pytest.raises(BundleInvalid, match="embedder was changed"):

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import psycopg
 import pytest
@@ -107,20 +107,22 @@ async def test_whoever_is_told_that_a_subject_is_gone_finds_it_no_more(
             assert await found(other, picture("obama2")) == []
 
 
-@contextmanager
-def galleries_unreadable_after_a_write(database_url: str) -> Iterator[None]:
+@asynccontextmanager
+async def galleries_unreadable_after_a_write(database_url: str) -> AsyncIterator[None]:
     """Commit every write of the feed, but let nobody read a gallery from then on."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(
             "CREATE FUNCTION hide() RETURNS trigger LANGUAGE plpgsql AS"
             " 'BEGIN ALTER TABLE feedback RENAME TO hidden; RETURN NULL; END'"
         )
-        connection.execute("CREATE TRIGGER hide AFTER INSERT ON changes EXECUTE FUNCTION hide()")
+        await connection.execute(
+            "CREATE TRIGGER hide AFTER INSERT ON changes EXECUTE FUNCTION hide()"
+        )
         try:
             yield
         finally:
-            connection.execute("DROP FUNCTION hide CASCADE")
-            connection.execute("ALTER TABLE IF EXISTS hidden RENAME TO feedback")
+            await connection.execute("DROP FUNCTION hide CASCADE")
+            await connection.execute("ALTER TABLE IF EXISTS hidden RENAME TO feedback")
 
 
 async def test_a_gallery_that_could_not_follow_a_deletion_is_healed(
@@ -132,7 +134,7 @@ async def test_a_gallery_that_could_not_follow_a_deletion_is_healed(
 ) -> None:
     configure_logs("INFO")  # to the stream that is captured
     subject_id = await enrol(client, picture("obama"))
-    with galleries_unreadable_after_a_write(database_url):
+    async with galleries_unreadable_after_a_write(database_url):
         assert (await client.delete(f"/subjects/{subject_id}")).status_code == 500
         await asyncio.sleep(2.5 * follower.POLL_S)
         assert await found(client, picture("obama2")) == [subject_id]

@@ -14,6 +14,7 @@ from app.jobs.lock import job_lock
 from app.jobs.outcome import Outcome
 from app.jobs.progress import Progress
 from app.services import Services
+from tests.app.jobs.conftest import RunElsewhere
 
 KINDS = ("counted", "measured")
 
@@ -86,7 +87,7 @@ async def test_a_batch_is_locked_when_its_turn_has_come_and_not_before(
 
 
 async def test_of_many_batches_the_oldest_of_each_kind_are_taken_up(
-    services: Services, write_job: WriteJob, set_job: SetJob
+    services: Services, write_job: WriteJob, set_job: SetJob, run_elsewhere: RunElsewhere
 ) -> None:
     written: dict[str, list[UUID]] = {kind: [] for kind in KINDS}
     write_job("queued")  # a retraining
@@ -95,7 +96,8 @@ async def test_of_many_batches_the_oldest_of_each_kind_are_taken_up(
         written[kind].append(write_job("failed"))
         set_job(written[kind][-1], kind=kind, state="queued")
     first, second = (written[kind] for kind in KINDS)
-    set_job(first[0], state="running")
-    async with services.database.snapshot() as session:
-        found = await repository.next_batches(session, limit=2)
+    with run_elsewhere(first[0]):
+        set_job(first[0], state="running")
+        async with services.database.snapshot() as session:
+            found = await repository.next_batches(session, limit=2)
     assert list(found) == [second[0], first[1], second[1], first[2]]

@@ -121,4 +121,6 @@ async def test_a_step_that_fails_does_not_keep_the_next_from_its_turn(
     steps = keeper._steps(*parts, 0.1)
     async with beside(repeat(*steps, every_s=60)), asyncio.timeout(10):
         await due.wait()
-    assert (await services.jobs.get(job_id)).state == "failed"
+        # The service's own look may have found it first, and be about to commit that.
+        while (await services.jobs.get(job_id)).state != "failed":
+            await asyncio.sleep(0.05)

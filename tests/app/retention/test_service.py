@@ -39,7 +39,7 @@ def age(database_url: str) -> Age:
     return make_older
 
 
-async def purge_now(services: Services, *, wait: bool = False) -> Purged | None:
+async def purge_now(services: Services, *, wait: bool = True) -> Purged | None:
     return await purge(
         database=services.database,
         settings=services.settings,
