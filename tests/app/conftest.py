@@ -20,6 +20,7 @@ from app.embedded_postgres import EmbeddedPostgres
 from app.main import create_app, open_query_path
 from app.migrate import migrate
 from app.settings import Settings
+from benchmarks.processes import free_port
 from models.identifier import QueryPath
 
 PICTURES = Path(__file__).parents[1] / "data"
@@ -61,7 +62,8 @@ def database_url(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[ValkeyServer]:
     """A server for all tests, which speaks Redis."""
-    with ValkeyServer() as server:
+    # Not the first port that is free: another test process would find the same.
+    with ValkeyServer(port=free_port()) as server:
         yield server
 
 

@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from app.embedded_postgres import EmbeddedPostgres
+from benchmarks.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ("obama", "obama2", "obama3", "biden", "astronaut")
@@ -70,13 +70,6 @@ class Service:
     def postmaster(self) -> int:
         lock = self.data / "postgres" / "cluster" / "postmaster.pid"
         return int(lock.read_text().splitlines()[0])
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from app.embedded_postgres import EmbeddedPostgres
+from benchmarks.processes import free_port
 from benchmarks.vaults import made_vault
 from tests.app.populate import populate
-from tests.app.test_durability import PICTURES, ROOT, Service, enrol, free_port
+from tests.app.test_durability import PICTURES, ROOT, Service, enrol
 from vault.master import read_key_file
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.timeout(900)]

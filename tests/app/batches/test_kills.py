@@ -14,8 +14,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from app.embedded_postgres import EmbeddedPostgres
+from benchmarks.processes import free_port
 from tests.app.batches.made import base64_of, ndjson_of
-from tests.app.test_durability import Service, free_port
+from tests.app.test_durability import Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

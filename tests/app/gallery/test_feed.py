@@ -106,9 +106,9 @@ async def test_a_replica_that_starts_amid_writes_loads_what_is_there_and_follows
 async def test_a_writer_that_stands_still_holds_the_others_up_for_some_seconds_only(
     wide_database: Database, collection: CollectionRow
 ) -> None:
-    standing = asyncio.create_task(write_slowly(wide_database, collection.id, [0, 8]))
+    standing = asyncio.create_task(write_slowly(wide_database, collection.id, [0, 20]))
     await asyncio.sleep(0.5)
-    async with asyncio.timeout(7):
+    async with asyncio.timeout(15):
         await write_slowly(wide_database, collection.id, [0, 0])
     with pytest.raises(Exception, match="idle"):
         await standing

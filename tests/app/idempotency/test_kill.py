@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from app.idempotency.claim import LEASE_S
-from tests.app.test_durability import Service, free_port
+from benchmarks.processes import free_port
+from tests.app.test_durability import Service
 
 Picture = Callable[[str], bytes]
 Rows = Callable[[], dict[str, int]]

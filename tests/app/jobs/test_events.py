@@ -18,13 +18,14 @@ from app.embedded_postgres import EmbeddedPostgres
 from app.jobs import events
 from app.jobs.events import job_events
 from app.jobs.repository import lock_key
+from app.jobs.schemas import JobOut
 from app.services import Services
+from benchmarks.processes import free_port
 from tests.app.jobs.conftest import OPTIONS, RunElsewhere
-from tests.app.test_durability import Service, free_port
+from tests.app.test_durability import Service
 
 WriteJob = Callable[..., UUID]
 SetJob = Callable[..., None]
-SETTLE_S = 1.5
 
 
 def jobs_in(text: str) -> list[dict[str, Any]]:
@@ -46,14 +47,32 @@ async def test_a_job_that_is_over_is_told_once(client: AsyncClient, write_job: W
 
 
 async def test_each_change_is_told_until_the_last_whichever_process_runs_the_job(
-    client: AsyncClient, write_job: WriteJob, set_job: SetJob, run_elsewhere: RunElsewhere
+    client: AsyncClient,
+    write_job: WriteJob,
+    set_job: SetJob,
+    run_elsewhere: RunElsewhere,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    states: list[str] = []
+    event = events.event
+
+    def noted(job: JobOut) -> bytes:
+        states.append(job.state)
+        return event(job)
+
+    monkeypatch.setattr(events, "event", noted)
+
+    async def until_told(state: str) -> None:
+        async with asyncio.timeout(20):
+            while state not in states:
+                await asyncio.sleep(0.05)
+
     job_id = write_job("queued")
     with run_elsewhere(job_id):
         following = asyncio.create_task(client.get(f"/admin/jobs/{job_id}/events"))
-        await asyncio.sleep(SETTLE_S)
+        await until_told("queued")
         set_job(job_id, state="running", stage="subnets", progress=0.5)
-        await asyncio.sleep(SETTLE_S)
+        await until_told("running")
         assert not following.done()
         set_job(job_id, state="rejected", progress=1.0)
         told = jobs_in((await following).text)

@@ -18,6 +18,7 @@ from app.jobs.queue import NO_WORKER, REDIS_AWAY
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
+from benchmarks.processes import free_port
 from models.identifier import QueryPath
 from tests.app.conftest import client_of
 from tests.app.jobs.test_retraining import (
@@ -81,7 +82,7 @@ async def test_a_job_waits_for_a_worker_and_survives_its_death(
     job = await ended(client, location)
     assert (job["state"], job["attempts"]) == ("published", 2)
     assert second.end() == 0
-    assert_nothing_is_left(settings, bundles=1)
+    await assert_nothing_is_left(settings, bundles=1)
     async with asyncio.timeout(10):
         while services.galleries.find("default").bundle_id != job["bundle_id"]:
             await asyncio.sleep(0.1)
@@ -97,7 +98,7 @@ async def test_a_stopped_worker_gives_its_job_back(
     assert "Traceback" not in first.said
     job = await queued(client, location)
     assert (job["attempts"], job["stage"]) == (0, None)
-    assert_nothing_is_left(settings, bundles=0)
+    await assert_nothing_is_left(settings, bundles=0)
     assert (await client.delete(location)).json()["state"] == "cancelled"
     assert (await client.delete(location)).json()["code"] == "job_finished"
 
@@ -119,7 +120,7 @@ async def test_who_has_lost_a_job_does_not_publish(
     await asyncio.to_thread(frozen.wait_until_it_says, "job_lost_to_others")
     job = await ended(client, location)
     assert (job["state"], job["attempts"]) == ("published", 2)
-    assert_nothing_is_left(settings, bundles=1)
+    await assert_nothing_is_left(settings, bundles=1)
 
 
 async def test_a_job_that_kills_its_workers_fails_in_the_end(
@@ -152,8 +153,10 @@ async def test_a_flushed_redis_forgets_nothing_and_doubles_run_once(
     location = await retrain(client)
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
-        await asyncio.sleep(1)
-        (queue,) = (key for key in redis.keys("rq:queue:*"))
+        async with asyncio.timeout(20):
+            while not (queues := redis.keys("rq:queue:*")):
+                await asyncio.sleep(0.05)
+        (queue,) = queues
         (entry,) = redis.lrange(queue, 0, -1)
         redis.rpush(queue, entry)
     start_worker(settings)
@@ -169,7 +172,7 @@ async def test_redis_away_delays_a_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(keeper, "LOOK_EVERY_S", 0.3)
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         port = server.port
         url = SecretStr(f"redis://{server.host}:{port}/0")
         settings = settings.model_copy(update={"redis_url": url})
