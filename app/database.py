@@ -42,10 +42,10 @@ before_commit: ContextVar[Callable[[AsyncSession], Awaitable[None]] | None] = Co
 
 
 def held_at_most() -> ColumnElement[str]:
-    """Give what a statement returns besides, which locks a row that others wait for.
+    """Make a column for a statement that locks a row which others wait for.
 
     Should this process stand still from then on, Postgres ends its transaction after
-    `HELD_AT_MOST`. It is told so by an OperationalError when it goes on.
+    `HELD_AT_MOST`; it is told so by an OperationalError when it goes on.
     """
     return func.set_config("idle_in_transaction_session_timeout", HELD_AT_MOST, True)
 

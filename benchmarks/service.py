@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import secrets
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.processes import free_port
 
 START_TIMEOUT_S = 120.0
 LOG_TAIL = 4_000
@@ -146,9 +147,7 @@ def running_service(python: str, settings: Mapping[str, str] | None = None) -> I
     Raises:
         RuntimeError: it did not become ready; the message holds what it printed.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="cohort-bench-") as folder:
         log = Path(folder) / "log"
         # Nothing of an operator's own service may leak in, least of all its database.

@@ -88,17 +88,15 @@ def attended(command: Sequence[str], environment: dict[str, str]) -> int:
     def pass_on(number: int, _frame: FrameType | None) -> None:
         if child is None:
             early.append(number)
-        else:
+        elif number != signal.SIGINT:
+            # Ctrl-C reaches the child by the terminal, as it does this process: once is enough.
             child.send_signal(number)
 
-    def leave_alone(_number: int, _frame: FrameType | None) -> None:
-        """Ctrl-C reaches the child by the terminal, as it does this process: once is enough."""
-
-    # Before there is a child, which would go on alone if this process died right after.
+    # Before there is a child, which would go on alone if this process died right after. Ctrl-C is
+    # not ignored: the child would ignore it, too.
     before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, leave_alone),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
-        signal.SIGHUP: signal.signal(signal.SIGHUP, pass_on),
+        number: signal.signal(number, pass_on)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         child = subprocess.Popen(command, env=environment)  # noqa: S603  (our own command)

@@ -43,8 +43,8 @@ async def database(
     await database.close()
 
 
-def test_it_is_noticed_as_soon_as_is_said() -> None:
-    # A pause, a question, and the time in which a new connection is tried.
+def test_what_it_waits_for_adds_up_to_less_than_three_seconds() -> None:
+    # The longest pause, a question, and the time in which a new connection is tried.
     assert 1.2 * ASK_EVERY_S + ANSWER_TIMEOUT_S + LATE_S < 3
 
 

@@ -25,12 +25,6 @@ async def enrol(client: AsyncClient, picture: bytes, **fields: str) -> str:
     return subject_id
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a busy machine not be taken for a database that is away: entries would come later."""
-    monkeypatch.setattr("app.audit.log.COMMIT_TIMEOUT_S", 60.0)
-
-
 @pytest.fixture
 async def key_id(client: AsyncClient) -> str:
     return client.headers["Authorization"].split("_")[1]

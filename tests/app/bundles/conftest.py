@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
+from app.bundles import keeper
+from app.jobs import keeper as job_keeper
 from app.jobs.repository import lock_key
 from app.services import Services
 from app.settings import Settings
@@ -30,6 +32,13 @@ def settings(settings: Settings) -> Settings:
 def services(app: FastAPI) -> Services:
     services: Services = app.state.services
     return services
+
+
+@pytest.fixture
+def rounds_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no round of the service's own come in between, after its first."""
+    for each in (keeper, job_keeper):
+        monkeypatch.setattr(each, "LOOK_EVERY_S", 3600)
 
 
 async def take_up_subjects(services: Services) -> list[UUID]:

@@ -8,9 +8,7 @@ import psycopg
 import pytest
 
 from app.bundles import grace
-from app.bundles import keeper as bundle_keeper
 from app.bundles.files import IDLE_S
-from app.jobs import keeper as job_keeper
 from app.services import Services
 from tests.app.bundles.conftest import Publish, trace
 
@@ -18,11 +16,8 @@ NOBODYS = "0" * 64
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_waiting(rounds_are_rare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grace, "GRACE_S", 0.0)
-    # No round of the service's own comes in between.
-    for each in (bundle_keeper, job_keeper):
-        monkeypatch.setattr(each, "LOOK_EVERY_S", 3600)
 
 
 def put_there(folder: Path, *, idle_s: float = 0.0) -> Path:

@@ -11,9 +11,7 @@ import pytest
 from httpx import AsyncClient
 
 from app.bundles import grace, repository
-from app.bundles import keeper as bundle_keeper
 from app.bundles.files import BundleFiles
-from app.jobs import keeper as job_keeper
 from app.services import Services
 from app.settings import Settings
 from tests.app.bundles.conftest import SUBJECTS, Publish, trace
@@ -22,11 +20,8 @@ NOBODYS = "0" * 64
 
 
 @pytest.fixture(autouse=True)
-def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_grace(rounds_are_rare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grace, "GRACE_S", 0.2)
-    # No round of the service's own comes in between.
-    for each in (bundle_keeper, job_keeper):
-        monkeypatch.setattr(each, "LOOK_EVERY_S", 3600)
 
 
 def folders(settings: Settings) -> set[str]:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from threading import Event
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -156,10 +155,10 @@ async def test_a_deleted_bundle_leaves_the_store_and_every_cache(
     await until(lambda: cached(first) == cached(second) == {two})
 
 
-async def noted(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Whether it is noted for all bundles with traces when the caches will be clear."""
+async def all_are_noted(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> bool:
+    """Whether it is noted of each bundle with traces when the caches will be clear of it."""
     found = await connection.execute("SELECT bool_and(cleared_at IS NOT NULL) FROM erasure_bundles")
-    return await found.fetchone() or (False,)
+    return await found.fetchone() == (True,)
 
 
 async def test_the_receipt_of_an_erasure_waits_for_the_caches(
@@ -178,7 +177,7 @@ async def test_the_receipt_of_an_erasure_waits_for_the_caches(
     await until(lambda: cached(second) == {two})
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         async with asyncio.timeout(20):
-            while not (await noted(connection))[0]:
+            while not await all_are_noted(connection):
                 await asyncio.sleep(0.05)
         receipt = (await client.get("/admin/erasures")).json()["erasures"][0]
         assert receipt["completed_at"] is receipt["bundles"][0]["cleared_at"] is None

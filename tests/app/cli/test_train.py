@@ -57,6 +57,25 @@ def test_signals_reach_the_child_and_its_exit_code_is_taken_over(
         assert process.wait(30) == code
 
 
+EARLY = """
+import os, subprocess, sys
+from app.cli.train import attended
+open_child = subprocess.Popen
+def open_late(*arguments, **settings):
+    os.kill(os.getpid(), int(sys.argv[2]))
+    return open_child(*arguments, **settings)
+subprocess.Popen = open_late
+sys.exit(attended([sys.executable, "-c", sys.argv[1]], dict(os.environ)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_that_come_before_there_is_a_child_reach_it(number: signal.Signals) -> None:
+    command = [sys.executable, "-c", EARLY, WAITING, str(int(number))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=50)
+    assert done.returncode == 128 + number, done.stderr
+
+
 @pytest.mark.torch
 @pytest.mark.slow
 def test_what_follows_is_the_training_modules(tmp_path: Path) -> None:

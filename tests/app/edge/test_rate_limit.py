@@ -5,7 +5,6 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 from pydantic import SecretStr
 
-from app.edge import counting
 from app.keys.service import create_key
 from app.main import create_app
 from app.settings import Settings
@@ -44,10 +43,8 @@ async def test_what_needs_no_key_has_no_rate(stranger: AsyncClient) -> None:
 
 
 async def test_replicas_count_together(
-    settings: Settings, redis_url: str, query_path: QueryPath, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, redis_url: str, query_path: QueryPath
 ) -> None:
-    # A busy machine is not to be taken for Redis that is away.
-    monkeypatch.setattr(counting, "PATIENCE_S", 10.0)
     settings = settings.model_copy(
         update={"rate_limit": "4/hour", "redis_url": SecretStr(redis_url)}
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -151,16 +152,26 @@ async def test_who_goes_on_with_the_old_key_keeps_it(
     """As a service that was not started again after another master key: it can't learn."""
     monkeypatch.setattr(rotation, "LEARNED_S", 0.0)
     monkeypatch.setattr(rotation, "POLL_S", 0.01)
+    there_is_another, is_written = asyncio.Event(), asyncio.Event()
+    count_left = rotation._count_left
+
+    async def count_late(*arguments: Any) -> int:
+        there_is_another.set()
+        await is_written.wait()
+        return await count_left(*arguments)
+
+    monkeypatch.setattr(rotation, "_count_left", count_late)
     subject = await store_everything(database, vault)
     async with database.transaction() as session:
         values = {"subject_id": subject, "quality_score": 1, "quality_reasons": []}
         sealed = vault.seal(CONTENT, purpose="sample", owner=subject)
         rows = {**values, "template": sealed, "picture_sha256": b"late"}
-        # Written before the rotation deletes the key, committed after it has tried to.
-        await session.execute(insert(SampleRow).values(rows))
         rotating = asyncio.create_task(rotate(database, master_key(settings), told))
-        while 2 not in read_data_keys(database.address, master_key(settings)):
-            await asyncio.sleep(0.01)
+        await there_is_another.wait()
+        assert 2 in read_data_keys(database.address, master_key(settings))
+        # Begun before the rotation has deleted the key, committed after it has tried to.
+        await session.execute(insert(SampleRow).values(rows))
+        is_written.set()
         await asyncio.sleep(0.5)
         assert not rotating.done()
     assert await rotating == 2

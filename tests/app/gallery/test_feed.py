@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 from sqlalchemy import insert, select
+from sqlalchemy.exc import OperationalError
 
 from app.database import Database
 from app.gallery.repository import current_revision, record_change
@@ -110,7 +111,7 @@ async def test_a_writer_that_stands_still_holds_the_others_up_for_some_seconds_o
     await asyncio.sleep(0.5)
     async with asyncio.timeout(15):
         await write_slowly(wide_database, collection.id, [0, 0])
-    with pytest.raises(Exception, match="idle"):
+    with pytest.raises(OperationalError, match="idle"):
         await standing
     # Nothing of the one that was thrown out is there.
     assert await revisions_after(wide_database, collection.id, 0) == [1]

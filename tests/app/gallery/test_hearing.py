@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -23,7 +24,7 @@ Serve = Callable[[Settings], AbstractAsyncContextManager[AsyncClient]]
 Pair = tuple[AsyncClient, AsyncClient]
 
 AT_ONCE_S = 5.0
-"""For two enrolments that nothing holds up."""
+"""For an enrolment that nothing holds up."""
 
 
 @pytest.fixture
@@ -34,17 +35,17 @@ def own_redis(tmp_path: Path) -> Iterator[Valkey]:
     server.stop()
 
 
+async def both_hear(redis: Valkey) -> bool:
+    with redis.client() as client:
+        return int(client.pubsub_numsub(CHANNEL)[0][1]) == 2
+
+
 @pytest.fixture
 async def pair(serve: Serve, settings: Settings, own_redis: Valkey) -> AsyncIterator[Pair]:
     configure_logs("INFO")
     connected = settings.model_copy(update={"redis_url": SecretStr(own_redis.url)})
     async with serve(connected) as one, serve(connected) as other:
-
-        async def are_subscribed() -> bool:
-            with own_redis.client() as redis:
-                return int(redis.pubsub_numsub(CHANNEL)[0][1]) == 2
-
-        await soon(are_subscribed)
+        await soon(partial(both_hear, own_redis))
         yield one, other
 
 
@@ -95,11 +96,7 @@ async def test_a_subscription_that_was_cut_comes_back_and_with_it_what_was_misse
             return await found(other, picture("obama2")) == [subject_id]
 
         await soon(is_there)
-
-        async def is_heard() -> bool:
-            return int(redis.pubsub_numsub(CHANNEL)[0][1]) == 2
-
-        await soon(is_heard)
+    await soon(partial(both_hear, own_redis))
 
 
 async def test_notices_of_strangers_do_nothing(
@@ -124,11 +121,6 @@ async def test_without_redis_nothing_is_lost_nor_delayed_and_it_is_said_once(
     pair: Pair, picture: Picture, own_redis: Valkey, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, other = pair
-
-    async def is_heard() -> bool:
-        with own_redis.client() as redis:
-            return int(redis.pubsub_numsub(CHANNEL)[0][1]) == 2
-
     configure_logs("INFO")  # to the stream that is captured
     own_redis.process.kill()
     first = await enrol(one, picture("obama"))
@@ -142,7 +134,7 @@ async def test_without_redis_nothing_is_lost_nor_delayed_and_it_is_said_once(
     await soon(are_there)
     await asyncio.sleep(1.5)
     await asyncio.to_thread(own_redis.start)
-    await soon(is_heard)
+    await soon(partial(both_hear, own_redis))
     third = await enrol(one, picture("astronaut"))
 
     async def is_there() -> bool:

@@ -100,15 +100,14 @@ def training_processes(folder: Path) -> list[psutil.Process]:
     ]
 
 
-def has_left_something(settings: Settings) -> bool:
-    """Whether a training still has a folder or a process."""
-    folders = list((settings.data_dir / "training").iterdir())
-    return bool(folders or training_processes(settings.data_dir))
+def training_folders(settings: Settings) -> list[Path]:
+    return list((settings.data_dir / "training").iterdir())
 
 
 async def assert_nothing_is_left(settings: Settings, *, bundles: int) -> None:
+    assert not training_folders(settings)
     async with asyncio.timeout(20):  # processes that were killed take a moment to go
-        while has_left_something(settings):
+        while training_processes(settings.data_dir):
             await asyncio.sleep(0.1)
     folder = settings.data_dir / "bundles"
     assert len(list(folder.iterdir()) if folder.exists() else []) == bundles
@@ -236,7 +235,11 @@ async def test_it_ends_when_its_collection_is_deleted(
         assert (await client.get(location)).status_code == 404
         logged = ""
         async with asyncio.timeout(30):
-            while '"job_gone"' not in logged or has_left_something(settings):
+            while (
+                '"job_gone"' not in logged
+                or training_folders(settings)
+                or training_processes(settings.data_dir)
+            ):
                 logged += capsys.readouterr().err
                 await asyncio.sleep(0.1)
     logged += capsys.readouterr().err

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from httpx import AsyncClient
 
+from app.jobs import keeper
 from app.jobs.leftovers import end_dead_jobs
 from app.keys.service import create_key
 from app.services import Services
@@ -19,6 +20,12 @@ SetJob = Callable[..., None]
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"training_python": "/nowhere/python"})
+
+
+@pytest.fixture(autouse=True)
+def look_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the service look after dead jobs as it starts, and not again."""
+    monkeypatch.setattr(keeper, "LOOK_EVERY_S", 3600)
 
 
 async def state_of(client: AsyncClient, job_id: UUID) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from tests.app.jobs.test_retraining import (
     ended,
     enrol,
     retrain,
+    training_folders,
     training_processes,
     trains,
     until,
@@ -120,6 +121,9 @@ async def test_who_has_lost_a_job_does_not_publish(
     await asyncio.to_thread(frozen.wait_until_it_says, "job_lost_to_others")
     job = await ended(client, location)
     assert (job["state"], job["attempts"]) == ("published", 2)
+    async with asyncio.timeout(20):  # the lost one's own is removed by the one who has lost it
+        while training_folders(settings):
+            await asyncio.sleep(0.1)
     await assert_nothing_is_left(settings, bundles=1)
 
 

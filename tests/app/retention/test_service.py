@@ -209,7 +209,7 @@ async def test_one_process_purges_at_a_time(
     async with repository.purge_lock(database_url, wait=False) as connection:
         assert connection is not None
         assert await purge_now(services, wait=False) is None
-        waiting = asyncio.create_task(purge_now(services, wait=True))
+        waiting = asyncio.create_task(purge_now(services))
         await asyncio.sleep(0.2)
         assert not waiting.done()
     assert await waiting == Purged(0, 0, 0)

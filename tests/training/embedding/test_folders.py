@@ -121,7 +121,7 @@ class Calls(list):
 listing.BATCH_PICTURES = 1
 embed_all(Path(sys.argv[1]), Path(sys.argv[2]), calls=Calls())
 """
-"""Goes no further than so many pictures."""
+"""Goes no further than so many pictures: it is killed between two batches."""
 
 
 @pytest.mark.slow
