@@ -110,10 +110,7 @@ async def record_change(
             update(CollectionRow)
             .where(CollectionRow.id == collection_id)
             .values(revision=CollectionRow.revision + 1)
-            .returning(
-                CollectionRow.revision,
-                held_at_most(),
-            )
+            .returning(CollectionRow.revision, held_at_most())
         )
     ).scalar_one()
     await session.execute(

@@ -144,6 +144,8 @@ def test_kills_at_any_moment_leave_the_last_good_bundle(service: Service) -> Non
             client = service.start()
         job = until(client, location)
         assert job["state"] in ("failed", "published"), job
+        if victim == "child":  # whoever reads that a job is over finds its folder gone
+            assert not list((service.data / "training").iterdir())
         if job["state"] == "published":
             good = job["bundle_id"]
         failed += job["state"] == "failed"
